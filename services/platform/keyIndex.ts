@@ -1,0 +1,32 @@
+/**
+ * Port: an ordered local key-value index (LMDB in adapters/keyIndex.ts). It may lose its newest
+ * batches in a crash but is never torn: what it holds is a prefix of the batches written. Whoever
+ * uses it can rebuild the rest from files that are synced.
+ */
+
+export interface IndexWrite {
+  readonly key: Uint8Array;
+  /** `undefined` removes the key. */
+  readonly value: Uint8Array | undefined;
+}
+
+export interface KeyIndex {
+  /** Sees every batch whose `write` was called, at once. */
+  get(key: Uint8Array): Uint8Array | undefined;
+  /** Applies all writes together; resolves when they would survive a crash of the process. */
+  write(batch: readonly IndexWrite[]): Promise<void>;
+  /** Entries from `from` (inclusive) in byte order of the key. */
+  entries(from: Uint8Array): Iterable<readonly [Uint8Array, Uint8Array]>;
+  /** Number of keys. */
+  count(): number;
+  /** Resolves when everything written would survive a power loss. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface KeyIndexes {
+  /** Opens or creates the index in this folder of the disk's root. */
+  open(folder: string): Promise<KeyIndex>;
+  /** Throws the folder's index away, so that it is rebuilt. */
+  destroy(folder: string): Promise<void>;
+}
