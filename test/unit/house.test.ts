@@ -138,6 +138,33 @@ describe("house", () => {
   });
 });
 
+/** What this file reads of package-lock.json. */
+interface Lock {
+  readonly packages: Readonly<
+    Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>
+  >;
+}
+
+describe("package-lock.json", () => {
+  const text = readFileSync(join(ROOT, "package-lock.json"), "utf8");
+
+  it("lists the optional packages of every platform, or npm ci refuses it everywhere", () => {
+    const { packages } = JSON.parse(text) as Lock;
+    const missing = Object.entries(packages).flatMap(([parent, { optionalDependencies }]) =>
+      Object.keys(optionalDependencies ?? {}).filter(
+        (name) =>
+          packages[`node_modules/${name}`] === undefined &&
+          packages[`${parent}/node_modules/${name}`] === undefined,
+      ),
+    );
+    expect(missing, "run node scripts/lib/completeLock.mjs").toEqual([]);
+  });
+
+  it("names no address to download from, so that any mirror serves", () => {
+    expect(text).not.toContain('"resolved": "http');
+  });
+});
+
 describe("house patterns", () => {
   const cases: readonly (readonly [keyof typeof PATTERNS, string, string])[] = [
     ["unnumbered", `// ${TO_DO}: later`, `// ${TO_DO}(#12): later`],
