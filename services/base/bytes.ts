@@ -5,7 +5,9 @@
 
 import { assert } from "./assert.ts";
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) =>
+  i.toString(16).padStart(2, "0"),
+);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -20,7 +22,8 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
   const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes.length; i++)
+    bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
   return bytes;
 }
 
@@ -70,7 +73,11 @@ export function isAllZero(bytes: Uint8Array): boolean {
   let at = 0;
   const end = bytes.length;
   while (at < end && (bytes.byteOffset + at) % 4 !== 0) if (bytes[at++] !== 0) return false;
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + (at < end ? at : 0), (end - at) >>> 2);
+  const words = new Int32Array(
+    bytes.buffer,
+    bytes.byteOffset + (at < end ? at : 0),
+    (end - at) >>> 2,
+  );
   for (const word of words) if (word !== 0) return false;
   at += words.length * 4;
   while (at < end) if (bytes[at++] !== 0) return false;

@@ -159,8 +159,16 @@ function skip(cursor: Cursor, wireType: number): void {
     }
     throw new WireError("a varint is longer than ten bytes");
   }
-  const length = wireType === FIXED64 ? 8 : wireType === FIXED32 ? 4 : wireType === LENGTH ? readLength(cursor) : -1;
-  if (length < 0 || cursor.at + length > cursor.end) throw new WireError("a field has an unknown shape");
+  const length =
+    wireType === FIXED64
+      ? 8
+      : wireType === FIXED32
+        ? 4
+        : wireType === LENGTH
+          ? readLength(cursor)
+          : -1;
+  if (length < 0 || cursor.at + length > cursor.end)
+    throw new WireError("a field has an unknown shape");
   cursor.at += length;
 }
 
@@ -213,7 +221,8 @@ export const field = {
       kind: "int64",
       absent: () => 0,
       size(value) {
-        if (!Number.isSafeInteger(value)) throw new WireError(`${value} does not fit an int64 field`);
+        if (!Number.isSafeInteger(value))
+          throw new WireError(`${value} does not fit an int64 field`);
         return value === 0 ? 0 : varintSize(tag) + (value < 0 ? 10 : varintSize(value));
       },
       write: (value, out, at) =>
@@ -221,6 +230,52 @@ export const field = {
       read(cursor, wireType) {
         expectType(wireType, VARINT, "int64");
         return readSignedVarint(cursor);
+      },
+    });
+  },
+
+  /**
+   * A 64-bit integer of the full range as decimal text, for foreign ids that are no safe numbers
+   * (etcd's leases and members); absent is "0".
+   */
+  decimal(number: number, kind: "int64" | "uint64"): Field<string> {
+    const tag = tagOf(number, VARINT);
+    const bitsOf = (text: string): bigint => {
+      if (!/^-?\d{1,20}$/.test(text)) throw new WireError(`${text} does not fit an ${kind} field`);
+      const value = BigInt(text);
+      const fitted = kind === "int64" ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
+      if (fitted !== value) throw new WireError(`${text} does not fit an ${kind} field`);
+      return BigInt.asUintN(64, value);
+    };
+    return scalar<string>({
+      number,
+      kind,
+      absent: () => "0",
+      size(value) {
+        const bits = bitsOf(value);
+        return bits === 0n ? 0 : varintSize(tag) + Math.ceil(bits.toString(2).length / 7);
+      },
+      write(value, out, start) {
+        let rest = bitsOf(value);
+        if (rest === 0n) return start;
+        let at = writeVarint(tag, out, start);
+        for (; rest > 127n; rest >>= 7n) out[at++] = Number(rest & 127n) | 128;
+        out[at++] = Number(rest);
+        return at;
+      },
+      read(cursor, wireType) {
+        expectType(wireType, VARINT, kind);
+        let bits = 0n;
+        for (let shift = 0n; shift < 70n; shift += 7n) {
+          if (cursor.at >= cursor.end) throw new WireError("a varint ends too early");
+          const byte = cursor.bytes[cursor.at++] ?? 0;
+          bits |= BigInt(byte & 127) << shift;
+          if (byte < 128) {
+            const fit = kind === "int64" ? BigInt.asIntN : BigInt.asUintN;
+            return fit(64, bits).toString();
+          }
+        }
+        throw new WireError("a varint is longer than ten bytes");
       },
     });
   },
@@ -307,7 +362,11 @@ export const field = {
   },
 
   /** An enum as one of its names; `names[i]` is the name of value i. Unknown numbers are refused. */
-  choice<const N extends readonly string[]>(number: number, kind: string, names: N): Field<N[number]> {
+  choice<const N extends readonly string[]>(
+    number: number,
+    kind: string,
+    names: N,
+  ): Field<N[number]> {
     const raw = unsigned(number, "uint32");
     const indexOf = (name: N[number]): number => {
       const index = names.indexOf(name);
@@ -353,6 +412,23 @@ export const field = {
         cursor.at += length;
         return type.decode(cursor.bytes.subarray(cursor.at - length, cursor.at));
       },
+    };
+  },
+
+  /**
+   * A scalar with presence, as a member of a oneof has it: written even when it is the default
+   * value, `undefined` when absent.
+   */
+  optional<T>(one: Field<T>): Field<T | undefined> {
+    return {
+      number: one.number,
+      kind: one.kind,
+      repeated: false,
+      of: one.of,
+      absent: () => undefined,
+      size: (value) => (value === undefined ? 0 : sizeOfItem(one, value)),
+      write: (value, out, at) => (value === undefined ? at : writeItem(one, value, out, at)),
+      read: (cursor, wireType) => one.read(cursor, wireType, one.absent()),
     };
   },
 
@@ -402,7 +478,11 @@ function writeItem<T>(one: Field<T>, value: T, out: Uint8Array, start: number): 
   const at = one.write(value, out, start);
   if (at > start) return at;
   const wireType =
-    one.kind === "double" ? FIXED64 : one.kind === "bytes" || one.kind === "string" || one.of ? LENGTH : VARINT;
+    one.kind === "double"
+      ? FIXED64
+      : one.kind === "bytes" || one.kind === "string" || one.of
+        ? LENGTH
+        : VARINT;
   const end = writeVarint(tagOf(one.number, wireType), out, start);
   const zeros = wireType === FIXED64 ? 8 : 1;
   out.fill(0, end, end + zeros);
@@ -419,22 +499,25 @@ export function message<F extends Fields>(
   fields: F,
 ): WireMessage<{ readonly [K in keyof F]: ValueOf<F[K]> }> {
   type T = { readonly [K in keyof F]: ValueOf<F[K]> };
-  const list = Object.entries(fields).map(([key, item]) => ({ key, field: item as Field<unknown> }));
+  const list = Object.entries(fields).map(([key, item]) => ({
+    key,
+    field: item as Field<unknown>,
+  }));
   const byNumber = new Map(list.map((entry) => [entry.field.number, entry]));
   if (byNumber.size !== list.length) throw new WireError(`${name} uses a field number twice`);
-  const valueOf = (value: T, key: string): unknown => (value as Record<string, unknown>)[key];
+  const get = (value: T, key: string): unknown => (value as Record<string, unknown>)[key];
 
   const type: WireMessage<T> = {
     name,
     fields,
     size(value) {
       let size = 0;
-      for (const entry of list) size += entry.field.size(valueOf(value, entry.key));
+      for (const entry of list) size += entry.field.size(get(value, entry.key));
       return size;
     },
     write(value, out, start) {
       let at = start;
-      for (const entry of list) at = entry.field.write(valueOf(value, entry.key), out, at);
+      for (const entry of list) at = entry.field.write(get(value, entry.key), out, at);
       return at;
     },
     encode(value) {

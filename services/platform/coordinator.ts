@@ -31,7 +31,12 @@ export type Compare =
   | { readonly kind: "value"; readonly key: string; readonly equals: Uint8Array };
 
 export type Operation =
-  | { readonly kind: "put"; readonly key: string; readonly value: Uint8Array; readonly lease?: string }
+  | {
+      readonly kind: "put";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly lease?: string;
+    }
   | { readonly kind: "delete"; readonly key: string }
   | { readonly kind: "deletePrefix"; readonly prefix: string }
   | { readonly kind: "get"; readonly key: string }

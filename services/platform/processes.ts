@@ -21,7 +21,10 @@ export interface SpawnRequest {
 
 export interface Processes {
   /** Starts a process that outlives this one; `onExit` is called if it ends while we live. */
-  spawn(request: SpawnRequest, onExit: (why: { code: number | undefined; signal: string | undefined }) => void): Promise<ProcessHandle>;
+  spawn(
+    request: SpawnRequest,
+    onExit: (why: { code: number | undefined; signal: string | undefined }) => void,
+  ): Promise<ProcessHandle>;
   isAlive(handle: ProcessHandle): Promise<boolean>;
   /** @returns false when there is no such process any more */
   signal(handle: ProcessHandle, signal: Signal): Promise<boolean>;

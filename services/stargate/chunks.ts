@@ -1,0 +1,52 @@
+/**
+ * Words that Stargate's rooms share: fingerprints, chunks in stored form, and the site's chunk space
+ * as everything above the extent store sees it.
+ */
+
+import type { CodecId } from "../platform/codec.ts";
+
+/** SHA-256 of a chunk's plain bytes, 32 bytes. The all-zero chunk has none. */
+export type Fingerprint = Uint8Array;
+/** The same as 64 hexadecimal digits: for maps and sets. */
+export type FingerprintHex = string;
+
+/** A chunk as it lies on disk and crosses the wire. */
+export interface StoredChunk {
+  readonly fingerprint: Fingerprint;
+  readonly codec: CodecId;
+  readonly rawLength: number;
+  readonly stored: Uint8Array;
+}
+
+/** What a `store` found and did. */
+export interface StoreOutcome {
+  /** Chunks that every one of their CVMs had already. */
+  readonly duplicateCount: number;
+  /** Stored bytes of those. */
+  readonly duplicateBytes: number;
+}
+
+/**
+ * All chunks of the site, wherever they lie. Placement: rendezvous hashing of the fingerprint gives
+ * every chunk its ordered list of CVMs; the first live ones hold it; a read walks the list.
+ */
+export interface ChunkSpace {
+  /**
+   * Plain bytes of chunks or nodes, in the order asked, verified, possibly from cache; not to be changed.
+   * @throws AntipodeError `CHUNK_NOT_FOUND` or `CHUNK_CORRUPT` when no reachable CVM has a good copy
+   */
+  read(fingerprints: readonly Fingerprint[]): Promise<readonly Uint8Array[]>;
+  /** The same in stored form, checked against its XXH64, for shipping. */
+  readStored(fingerprints: readonly Fingerprint[]): Promise<readonly StoredChunk[]>;
+  /**
+   * Durable on `replicationFactor` live CVMs (all live ones when fewer) when it resolves. Storing what
+   * exists costs a look-up. Fingerprints are trusted here: verify what comes from outside first.
+   * @throws AntipodeError `PEERS_UNAVAILABLE`, `DISK_FULL`, `DISK_FAILED`
+   */
+  store(chunks: readonly StoredChunk[], replicationFactor: number): Promise<StoreOutcome>;
+  /** For each fingerprint: does every CVM that should hold it have it? */
+  present(
+    fingerprints: readonly Fingerprint[],
+    replicationFactor: number,
+  ): Promise<readonly boolean[]>;
+}
