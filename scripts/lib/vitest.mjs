@@ -5,11 +5,14 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** Above the sum of all suites on two slow cores; a hang must not hold a CI machine for ever. */
 const DEADLINE_MS = 45 * 60_000;
 const MARK = "ANTIPODE_TEST_RUN";
+/** A process that a test has told to end may need a moment; what is there after it was forgotten. */
+const LEFTOVER_GRACE_MS = 3000;
 
 let args = process.argv.slice(2);
 let failedBefore = 0;
@@ -100,6 +103,8 @@ try {
   counts = { passed: 0, failed: 1, skipped: 0 };
 }
 rmSync(reportPath, { force: true });
+const graceEndMs = performance.now() + LEFTOVER_GRACE_MS;
+while (findLeftovers().length > 0 && performance.now() < graceEndMs) await delay(100);
 for (const { pid, command } of findLeftovers()) {
   console.log(`test: left running, ended now: ${pid} ${command.slice(0, 160)}`);
   counts.failed++;
