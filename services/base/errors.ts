@@ -300,6 +300,7 @@ export const errorTable = {
     "elsewhere",
     "The named process does not answer; check `antipode lab status`.",
   ),
+  PEER_REFUSED: row("unknown", "EIO", "unavailable", "never", "The named process answered with an error that is not antipode's own; the message says which."),
   DEADLINE_EXCEEDED: row(
     "deadlineExceeded",
     "EIO",

@@ -7,8 +7,11 @@
  * - when `sync()` rejects, the file's unsynced bytes must be taken as lost, and the disk as failed:
  *   calling it again proves nothing.
  *
- * Errors: AntipodeError `DISK_FULL` (no space, no quota) or `DISK_FAILED` (anything else).
+ * Errors: AntipodeError `DISK_FULL` (no space, no quota) or `DISK_FAILED` (anything else, with the
+ * system's name of it in `details.errno`); `INVALID_ARGUMENT` for a path that leaves the root.
  */
+
+import { AntipodeError } from "../base/errors.ts";
 
 export interface DiskFile {
   /** Bytes present from `position`, at most `length`; fewer only at the end of the file. */
@@ -39,6 +42,20 @@ export interface Disk {
   syncDirectory(folder: string): Promise<void>;
   /** Free and total space where the root lies. */
   space(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+}
+
+/**
+ * The names of a path below the root; "" is the root itself. For adapters.
+ * @throws AntipodeError `INVALID_ARGUMENT` when the path is absolute, has empty names, or leaves the root
+ */
+export function namesOfPath(path: string): readonly string[] {
+  if (path === "") return [];
+  const names = path.split("/");
+  if (names.some((name) => name === "" || name === "." || name === ".." || name.includes("\0")))
+    throw new AntipodeError("INVALID_ARGUMENT", `"${path}" is no path inside the disk's root`, {
+      path,
+    });
+  return names;
 }
 
 /** The whole file, or `undefined` when it does not exist. */

@@ -65,6 +65,21 @@ export interface CallContext {
   readonly peer: string;
 }
 
+/**
+ * Thrown by a handler that must answer with an exact gRPC status and message, as a protocol of
+ * somebody else demands (our server of etcd's API). The caller sees no antipode code.
+ */
+export class RpcStatusError extends Error {
+  override readonly name = "RpcStatusError";
+  /** gRPC status number, 1 to 16. */
+  readonly statusCode: number;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
 /** A method together with what serves it. Make one with `serveUnary` or `serveStream`. */
 export type Binding =
   | {
@@ -96,7 +111,10 @@ export function serveStream<Q, A>(
 
 export interface RpcServer {
   readonly address: Address;
-  /** Ends open calls and stops listening. */
+  /**
+   * Stops listening and ends open calls: streams have their signals aborted, unary calls get a short
+   * grace to answer, then all connections are dropped. Ends within a bound.
+   */
   close(): Promise<void>;
 }
 
