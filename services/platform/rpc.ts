@@ -2,31 +2,15 @@
  * Port: typed calls between processes. Methods are declared in platform/wire; the adapter speaks
  * gRPC (adapters/rpc.ts). A failure arrives at the caller as the AntipodeError that the handler
  * threw, with its code and details; what the transport itself reports is `PEER_UNREACHABLE`,
- * `DEADLINE_EXCEEDED`, `CANCELLED` or `MESSAGE_INVALID`; `PEER_UNREACHABLE` has the detail
- * `sent: false` when the request provably never left. A foreign server's status is an `RpcStatus`.
+ * `DEADLINE_EXCEEDED`, `CANCELLED` or `MESSAGE_INVALID`. A status without a code of ours, as from a
+ * foreign server, has the details `grpcStatus` and `grpcMessage` (rpcStatus.ts).
  *
  * Delivery: a call whose answer did not arrive may have been carried out. Every request that changes
  * something is therefore idempotent or carries an epoch.
  */
 
-import type { GrpcStatusName } from "../base/errors.ts";
 import type { Method } from "../base/wire.ts";
 import type { Address } from "./net.ts";
-
-/**
- * A bare gRPC status, without one of our codes: what a server of somebody else's protocol (etcd)
- * answers. A call fails with it when the peer sent no code of ours and the status is none of those
- * that the transport reports; a handler throws it to answer with exactly this status and message.
- */
-export class RpcStatus extends Error {
-  override readonly name = "RpcStatus";
-  readonly status: GrpcStatusName;
-
-  constructor(status: GrpcStatusName, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
 
 export interface CallOptions {
   /** The call fails with `DEADLINE_EXCEEDED` after this long. Required: no call waits for ever. */
