@@ -180,6 +180,27 @@ export const errorTable = {
     "never",
     "Nothing to do: the protection domain is active here.",
   ),
+  PD_IN_USE: row(
+    "failedPrecondition",
+    "EPERM",
+    "conflict",
+    "never",
+    "End its jobs, unprotect its vDisks and delete its recovery points first.",
+  ),
+  RECOVERY_POINT_EXISTS: row(
+    "alreadyExists",
+    "EINVAL",
+    "conflict",
+    "never",
+    "Choose another name, or leave it out.",
+  ),
+  SIGNATURE_INVALID: row(
+    "dataLoss",
+    "EIO",
+    "corrupt",
+    "never",
+    "The recovery point was not signed by the site that it names, or was changed since; do not use it.",
+  ),
   RECOVERY_POINT_NOT_FOUND: row(
     "notFound",
     "EINVAL",
@@ -214,6 +235,13 @@ export const errorTable = {
     "conflict",
     "never",
     "Choose another name, or delete the remote site that exists.",
+  ),
+  REMOTE_IDENTITY_CHANGED: row(
+    "permissionDenied",
+    "EPERM",
+    "conflict",
+    "never",
+    "Another site answers under a known name. If it was made anew, delete the remote site here and create it again.",
   ),
   JOB_NOT_FOUND: row(
     "notFound",
@@ -300,7 +328,13 @@ export const errorTable = {
     "elsewhere",
     "The named process does not answer; check `antipode lab status`.",
   ),
-  PEER_REFUSED: row("unknown", "EIO", "unavailable", "never", "The named process answered with an error that is not antipode's own; the message says which."),
+  PEER_REFUSED: row(
+    "unknown",
+    "EIO",
+    "unavailable",
+    "never",
+    "The named process answered with an error that is not antipode's own; the message says which.",
+  ),
   DEADLINE_EXCEEDED: row(
     "deadlineExceeded",
     "EIO",

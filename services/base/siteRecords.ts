@@ -67,6 +67,8 @@ export const siteKeys = {
   vdisk: (id: string): string => `${PREFIX}/vdisk/${id}`,
   /** Value is the id: makes names unique. */
   vdiskName: (name: string): string => `${PREFIX}/vdisk-name/${name}`,
+  /** Value is the protection domain that a vDisk is a member of; such a vDisk is not deleted. */
+  protectedVdisk: (id: string): string => `${PREFIX}/protected/${id}`,
   owners: `${PREFIX}/owner/`,
   owner: (id: string): string => `${PREFIX}/owner/${id}`,
   maps: `${PREFIX}/map/`,
