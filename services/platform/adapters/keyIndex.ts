@@ -11,7 +11,7 @@
  * index is rebuilt from the egroups when a reader finds it wrong.
  */
 
-import { mkdir, open as openFile, rm } from "node:fs/promises";
+import { mkdir, open as openFile, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { open as openDatabase, type RootDatabase } from "lmdb";
 import { assert } from "../../base/assert.ts";
@@ -27,6 +27,11 @@ const PAGE_BYTES = 4096;
 /** Where a meta page has its magic: after the page header of 16 bytes. */
 const MAGIC_OFFSET = 16;
 const MAGIC = 0xbeefc0de;
+
+/** For the reason of a failed commit, which the library reports apart. */
+const REASON_WAIT_MS_MAX = 1000;
+/** With less than this free, a failed commit means that the disk is full: LMDB itself says EIO. */
+const FREE_BYTES_MIN = 1024 * 1024;
 
 type Database = RootDatabase<Uint8Array, Uint8Array>;
 
@@ -48,7 +53,7 @@ export function createKeyIndexes(root: string): KeyIndexes {
       assert(!openPaths.has(path), "an index is opened once at a time");
       const database = await openChecked(path, folder);
       openPaths.add(path);
-      return indexOver(database, folder, () => openPaths.delete(path));
+      return indexOver({ database, folder, path }, () => openPaths.delete(path));
     },
     async destroy(folder) {
       const path = join(root, ...namesOfPath(folder));
@@ -72,6 +77,9 @@ async function openChecked(path: string, folder: string): Promise<Database> {
       keyEncoding: "binary",
       pageSize: PAGE_BYTES,
       noMemInit: true,
+      // A commit is then LMDB's own, synced before its promise resolves.
+      overlappingSync: false,
+      eventTurnBatching: false,
       maxDbs: 1,
     });
   } catch (error) {
@@ -102,8 +110,16 @@ async function checkMetaPages(file: string, folder: string): Promise<void> {
   }
 }
 
-function indexOver(database: Database, folder: string, onClose: () => void): KeyIndex {
+interface Place {
+  readonly database: Database;
+  /** As the caller named it. */
+  readonly folder: string;
+  readonly path: string;
+}
+
+function indexOver({ database, folder, path }: Place, onClose: () => void): KeyIndex {
   const pending = new Map<string, PendingWrite>();
+  const underWay = new Set<Promise<void>>();
   let batches = 0;
 
   const settle = (batch: number, writes: readonly IndexWrite[]): void => {
@@ -125,18 +141,22 @@ function indexOver(database: Database, folder: string, onClose: () => void): Key
         assert(key.length > 0 && key.length <= KEY_BYTES_MAX, "an index key has 1 to 511 bytes");
         pending.set(nameOf(key), { key: key.slice(), value: value?.slice(), batch });
       }
+      if (writes.length === 0) return;
+      const done = commit(database, writes);
+      underWay.add(done);
       try {
-        await commit(database, writes);
+        await done;
       } catch (error) {
-        throw failure("write", folder, error);
+        throw failure("write", folder, error, (await isFull(path)) ? "DISK_FULL" : "DISK_FAILED");
       } finally {
+        underWay.delete(done);
         settle(batch, writes);
       }
     },
     entries: (from) => merged(database, pending, from),
     count: () => countOf(database, pending),
     async flush() {
-      await database.flushed;
+      await Promise.allSettled(underWay);
     },
     async close() {
       await database.close();
@@ -145,14 +165,39 @@ function indexOver(database: Database, folder: string, onClose: () => void): Key
   };
 }
 
-/** One transaction; each put's own promise is the batch's, so that none is left unwatched. */
+/**
+ * One transaction. `batch` gives the promise of the commit; turn-wide batching of the library is off,
+ * because it makes one more promise that nobody can watch and whose rejection would end the process.
+ */
 async function commit(database: Database, writes: readonly IndexWrite[]): Promise<void> {
-  const parts: Promise<boolean>[] = [];
-  const whole = database.batch(() => {
-    for (const { key, value } of writes)
-      parts.push(value === undefined ? database.remove(key) : database.put(key, value));
+  try {
+    await database.batch(() => {
+      for (const { key, value } of writes) {
+        // These promises are fulfilled constants inside a batch.
+        if (value === undefined) void database.remove(key);
+        else void database.put(key, value);
+      }
+    });
+  } catch (error) {
+    throw await reasonOf(error);
+  }
+}
+
+/** The library's error only promises the system's: `commitError` rejects with it a little later. */
+async function reasonOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && "commitError" in error)) return error;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, REASON_WAIT_MS_MAX);
   });
-  await Promise.all([whole, ...parts]);
+  try {
+    await Promise.race([error.commitError, late]);
+    return error;
+  } catch (reason) {
+    return reason;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function nameOf(key: Uint8Array): string {
@@ -194,14 +239,18 @@ function countOf(database: Database, pending: ReadonlyMap<string, PendingWrite>)
   return count;
 }
 
-function failure(operation: string, folder: string, error: unknown): AntipodeError {
+async function isFull(path: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize < FREE_BYTES_MIN;
+}
+
+function failure(
+  operation: string,
+  folder: string,
+  error: unknown,
+  code: "DISK_FULL" | "DISK_FAILED" = "DISK_FAILED",
+): AntipodeError {
   if (error instanceof AntipodeError) return error;
-  const reason = messageOf(error);
-  const full = /ENOSPC|EDQUOT|No space left|quota/i.test(reason);
-  return new AntipodeError(
-    full ? "DISK_FULL" : "DISK_FAILED",
-    `cannot ${operation} the index in "${folder}": ${reason}`,
-    { operation, folder },
-    error,
-  );
+  const message = `cannot ${operation} the index in "${folder}": ${messageOf(error)}`;
+  return new AntipodeError(code, message, { operation, folder }, error);
 }
