@@ -25,6 +25,10 @@ export interface Processes {
     request: SpawnRequest,
     onExit: (why: { code: number | undefined; signal: string | undefined }) => void,
   ): Promise<ProcessHandle>;
+  /** The process that has this pid now, with its command line; `undefined` when there is none. */
+  find(
+    pid: number,
+  ): Promise<{ readonly handle: ProcessHandle; readonly commandLine: string } | undefined>;
   isAlive(handle: ProcessHandle): Promise<boolean>;
   /** @returns false when there is no such process any more */
   signal(handle: ProcessHandle, signal: Signal): Promise<boolean>;

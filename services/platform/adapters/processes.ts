@@ -31,6 +31,7 @@ interface Sample {
 export function createProcesses(): Processes {
   return {
     spawn,
+    find,
     isAlive: async (handle) => (await sampleOf(handle)) !== undefined,
     signal,
     residentBytes: async (handle) => (await sampleOf(handle))?.residentBytes ?? 0,
@@ -72,6 +73,27 @@ async function spawn(request: SpawnRequest, onExit: OnExit): Promise<ProcessHand
     return { pid, startedAt: (await sampleOfPid(pid))?.startedAt ?? "" };
   } finally {
     await log.close();
+  }
+}
+
+async function find(
+  pid: number,
+): Promise<{ readonly handle: ProcessHandle; readonly commandLine: string } | undefined> {
+  const [sample, commandLine] = await Promise.all([sampleOfPid(pid), commandLineOf(pid)]);
+  if (sample === undefined) return undefined;
+  return { handle: { pid, startedAt: sample.startedAt }, commandLine };
+}
+
+/** Words of the command joined by blanks, or "" where the system does not tell. */
+async function commandLineOf(pid: number): Promise<string> {
+  if (onLinux) return (await readText(`/proc/${pid}/cmdline`)).replaceAll("\0", " ").trim();
+  try {
+    const { stdout } = await run("ps", ["-o", "command=", "-p", String(pid)], {
+      timeout: PS_TIMEOUT_MS,
+    });
+    return stdout.trim();
+  } catch {
+    return "";
   }
 }
 
