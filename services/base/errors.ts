@@ -413,6 +413,7 @@ export const errorTable = {
     "elsewhere",
     "The disk under the lab's directory failed a read, write or sync; look at the system's log.",
   ),
+  IO_FAILED: row("internal", "EIO", "unavailable", "later", "The server of the disk failed the request; its log says why."),
   READ_ONLY: row(
     "permissionDenied",
     "EPERM",

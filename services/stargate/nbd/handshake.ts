@@ -119,11 +119,14 @@ export class NbdHandshake {
     switch (question.kind) {
       case "exportName":
         this.#send(this.#exportNameReply(info));
-        return this.#transmit(question.exportName);
+        this.#transmit(question.exportName);
+        return;
       case "info":
-        return this.#replyInfo(question, info);
+        this.#replyInfo(question, info);
+        return;
       case "meta":
-        return this.#replyMeta(question);
+        this.#replyMeta(question);
+        return;
     }
   }
 
@@ -141,8 +144,11 @@ export class NbdHandshake {
   onRefused(message: string): void {
     const question = this.#answered();
     if (question === undefined) return;
-    // EXPORT_NAME has no way to report an error: the protocol says to close.
-    if (question.kind === "exportName") return this.#close("export refused");
+    if (question.kind === "exportName") {
+      // EXPORT_NAME has no way to report an error: the protocol says to close.
+      this.#close("export refused");
+      return;
+    }
     const option = question.kind === "list" ? nbdOption.list : question.option;
     this.#send(encodeNbdOptionReply(option, nbdReply.errorUnknown, utf8(message)));
   }
@@ -236,7 +242,10 @@ export class NbdHandshake {
 
   #onInfo(data: Uint8Array): void {
     const request = decodeInfoRequest(data);
-    if (request === undefined) return this.#refuse(nbdReply.errorInvalid, "malformed request");
+    if (request === undefined) {
+      this.#refuse(nbdReply.errorInvalid, "malformed request");
+      return;
+    }
     const { exportName, infos } = request;
     this.#ask(
       { kind: "info", option: this.#option, exportName, infos },
@@ -245,17 +254,25 @@ export class NbdHandshake {
   }
 
   #onStructuredReply(data: Uint8Array): void {
-    if (data.length > 0) return this.#refuse(nbdReply.errorInvalid, "STRUCTURED_REPLY has no data");
+    if (data.length > 0) {
+      this.#refuse(nbdReply.errorInvalid, "STRUCTURED_REPLY has no data");
+      return;
+    }
     this.#structuredReplies = true;
     this.#send(encodeNbdOptionReply(this.#option, nbdReply.ack));
   }
 
   #onMetaContext(data: Uint8Array): void {
     if (this.#option === nbdOption.setMetaContext) this.#allocationFor = undefined;
-    if (!this.#structuredReplies)
-      return this.#refuse(nbdReply.errorInvalid, "negotiate STRUCTURED_REPLY first");
+    if (!this.#structuredReplies) {
+      this.#refuse(nbdReply.errorInvalid, "negotiate STRUCTURED_REPLY first");
+      return;
+    }
     const request = decodeMetaRequest(data);
-    if (request === undefined) return this.#refuse(nbdReply.errorInvalid, "malformed request");
+    if (request === undefined) {
+      this.#refuse(nbdReply.errorInvalid, "malformed request");
+      return;
+    }
     const { exportName, queries } = request;
     this.#ask(
       { kind: "meta", option: this.#option, exportName, queries },

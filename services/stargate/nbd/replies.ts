@@ -76,7 +76,10 @@ export class NbdReplies {
 
   /** Failure; the message reaches clients that negotiated structured replies. */
   error(request: NbdRequest, errno: number, message: string): void {
-    if (!this.#structured) return this.#simple(request, errno);
+    if (!this.#structured) {
+      this.#simple(request, errno);
+      return;
+    }
     const text = utf8(message).subarray(0, NBD_STRING_BYTES_MAX);
     const payload = 6 + text.length;
     const at = this.#chunk(request, nbdChunk.error, payload, payload);

@@ -50,7 +50,8 @@ export function createNbdServer(parts: NbdServerParts): NbdServer {
         { event: "nbd.refused", remote: connection.remote, connections: sessions.size },
         "nbd connection refused",
       );
-      return connection.destroy();
+      connection.destroy();
+      return;
     }
     const session = new NbdSession({
       connection,

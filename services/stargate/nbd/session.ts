@@ -63,12 +63,17 @@ export class NbdSession {
     this.#phase = "leaving";
     this.#parts.log.debug({ event: "nbd.leaving", reason }, "nbd connection is ending");
     this.#transmission?.stop();
+    // Read on (and drop) what still comes: a paused connection would not notice that it was closed.
+    this.#parts.connection.resume();
     this.#finish();
   }
 
   #onData(chunk: Uint8Array): void {
     if (this.#phase !== "serving") return;
-    if (this.#transmission !== undefined) return this.#transmission.onData(chunk);
+    if (this.#transmission !== undefined) {
+      this.#transmission.onData(chunk);
+      return;
+    }
     this.#handshake.input.push(chunk);
     this.#pump();
   }
@@ -88,13 +93,17 @@ export class NbdSession {
         this.#parts.connection.write([effect.bytes]);
         return;
       case "open":
-        return this.#call(this.#openExport(effect.exportName));
+        this.#call(this.#openExport(effect.exportName));
+        return;
       case "list":
-        return this.#call(this.#list());
+        this.#call(this.#list());
+        return;
       case "transmit":
-        return this.#transmit(effect.negotiated);
+        this.#transmit(effect.negotiated);
+        return;
       case "close":
-        return this.leave(effect.reason);
+        this.leave(effect.reason);
+        return;
     }
   }
 
@@ -118,7 +127,8 @@ export class NbdSession {
         this.#open = { exportName, device: await this.#parts.devices.open(exportName) };
       }
     } catch (error) {
-      return this.#handshake.onRefused(this.#explain(error));
+      this.#handshake.onRefused(this.#explain(error));
+      return;
     }
     this.#handshake.onOpened(exportInfo(this.#open.device));
   }
@@ -178,7 +188,10 @@ export class NbdSession {
 
   /** Closes the device, then reports that nothing is left once the socket is gone too. */
   #release(): void {
-    if (this.#open !== undefined) return this.#call(this.#closeDevice());
+    if (this.#open !== undefined) {
+      this.#call(this.#closeDevice());
+      return;
+    }
     if (this.#phase !== "gone" || this.#released) return;
     this.#released = true;
     this.#parts.onGone();

@@ -88,9 +88,14 @@ export class Transmission {
   #pump(): void {
     while (this.#state === "open" && this.#hasRoom()) {
       const request = this.#requests.next();
-      if (request === "starved") return this.#setPaused(false);
-      if (request === "garbage") return this.#parts.onLeave("request magic is wrong");
-      if (request.command === nbdCommand.disconnect) return this.#parts.onLeave("client left");
+      if (request === "starved") {
+        this.#setPaused(false);
+        return;
+      }
+      if (request === "garbage" || request.command === nbdCommand.disconnect) {
+        this.#parts.onLeave(request === "garbage" ? "request magic is wrong" : "client left");
+        return;
+      }
       this.#start(request);
     }
     if (this.#state === "open") this.#setPaused(true);
@@ -111,7 +116,10 @@ export class Transmission {
   #start(request: NbdRequest): void {
     this.#inflight += 1;
     this.#inflightBytes += costBytes(request);
-    if (request.errno !== 0) return this.#refuse(request);
+    if (request.errno !== 0) {
+      this.#refuse(request);
+      return;
+    }
     const { device } = this.#parts;
     const done = (): void => this.#onDone(request);
     const failed = (error: unknown): void => this.#onFailed(request, error);
