@@ -114,7 +114,7 @@ function openStream<Q, A>(channel: Channel, method: StreamMethod<Q, A>): RpcStre
     call.cancel();
   };
   channel.underWay.add(cancel);
-  call.on("error", (error: ServiceError) => fate.break(errorOfAnswer(error, where)));
+  call.on("error", (error: Error) => fate.break(errorOfStream(error, where)));
   call.on("status", (final) => {
     channel.underWay.delete(cancel);
     if (final.code === status.OK)
@@ -129,6 +129,15 @@ function openStream<Q, A>(channel: Channel, method: StreamMethod<Q, A>): RpcStre
     fate,
     cancel: () => cancel(cancelled(where, undefined)),
   });
+}
+
+/**
+ * Node destroys a stream whose reader saw it fail, and that emits a second error, which has no
+ * gRPC status.
+ */
+function errorOfStream(error: Error, where: string): AntipodeError {
+  if ("metadata" in error) return errorOfAnswer(error as ServiceError, where);
+  return new AntipodeError("PEER_UNREACHABLE", `${where}: ${error.message}`, { where }, error);
 }
 
 function cancelled(where: string, cause: unknown): AntipodeError {

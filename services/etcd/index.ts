@@ -1,0 +1,8 @@
+/**
+ * The embedded etcd, for whoever hosts it: `EtcdEngine` and its gRPC bindings for a process,
+ * `EtcdCore` alone for simulated worlds.
+ */
+
+export { etcdBindings } from "./bindings.ts";
+export { CORE_LIMITS, type CoreLimits, EtcdCore } from "./core.ts";
+export { type EngineParts, EtcdEngine } from "./engine.ts";
