@@ -44,6 +44,12 @@ export interface ReplicaState {
   readonly lastEpoch: Epoch;
   /** Bytes of records after `drainedLsn`, data and headers. */
   readonly undrainedBytes: number;
+  /**
+   * Present when recovery found damage: records from this LSN on (`lastLsn + 1`) may have existed here
+   * and are lost. Such a replica can be read and may promise, but refuses `append` and
+   * `truncateAfter` with `OPLOG_CORRUPT` until it is `reset`.
+   */
+  readonly unknownFrom?: Lsn;
 }
 
 export type AppendOutcome =
