@@ -1,0 +1,119 @@
+/**
+ * Virtual time. Nothing happens between two ticks except what is already runnable, so a test of
+ * hours takes milliseconds and gives the same order each time.
+ *
+ * Timers fire in order of their due time, then of their creation. Between two timers everything that
+ * is runnable runs (one turn of the real event loop, which empties the microtask queue); fakes
+ * therefore resolve in microtasks only, and so does `yield`.
+ */
+
+import { assert } from "../../services/base/assert.ts";
+import { AntipodeError } from "../../services/base/errors.ts";
+import { monotonicMs, wallMs } from "../../services/base/ids.ts";
+import type { Clock, Timer } from "../../services/platform/clock.ts";
+
+/** More timers than this in one tick are a loop that re-arms itself without end. */
+const TIMERS_PER_TICK_MAX = 1_000_000;
+/** What `wall` says at virtual time 0: 2026-01-01T00:00:00Z. */
+const WALL_START_MS = Date.UTC(2026, 0, 1);
+
+export interface FakeClock extends Clock {
+  /** Lets `durationMs` of virtual time pass, firing what falls due, and everything that follows. */
+  tick(durationMs: number): Promise<void>;
+  /** Lets everything run that is runnable now, without any time passing. */
+  settle(): Promise<void>;
+  /**
+   * Goes from timer to timer until the condition holds.
+   * @throws InvariantViolation when it does not within `limitMs`
+   */
+  tickUntil(condition: () => boolean, limitMs: number): Promise<void>;
+  /** Timers that have not fired. */
+  timerCount(): number;
+}
+
+interface PendingTimer {
+  readonly dueMs: number;
+  readonly order: number;
+  readonly callback: () => void;
+}
+
+/** A clock at virtual time 0, or at `startMs`. */
+export function createFakeClock(startMs = 0): FakeClock {
+  let nowMs = startMs;
+  let order = 0;
+  const timers = new Set<PendingTimer>();
+
+  const after = (delayMs: number, callback: () => void): Timer => {
+    assert(delayMs >= 0, "a delay is not negative");
+    const timer: PendingTimer = { dueMs: nowMs + delayMs, order: order++, callback };
+    timers.add(timer);
+    return { cancel: () => timers.delete(timer) };
+  };
+  const earliest = (): PendingTimer | undefined => {
+    let first: PendingTimer | undefined;
+    for (const timer of timers)
+      if (
+        first === undefined ||
+        timer.dueMs < first.dueMs ||
+        (timer.dueMs === first.dueMs && timer.order < first.order)
+      )
+        first = timer;
+    return first;
+  };
+  const fire = (timer: PendingTimer): void => {
+    timers.delete(timer);
+    nowMs = Math.max(nowMs, timer.dueMs);
+    timer.callback();
+  };
+  const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  /** Fires timers up to `untilMs`; true when `stop` asked to stop. */
+  const run = async (untilMs: number, stop: () => boolean): Promise<boolean> => {
+    for (let fired = 0; fired < TIMERS_PER_TICK_MAX; fired++) {
+      await settle();
+      if (stop()) return true;
+      const timer = earliest();
+      if (timer === undefined || timer.dueMs > untilMs) return false;
+      fire(timer);
+    }
+    assert(false, "a tick fires a bounded number of timers");
+  };
+  return {
+    now: () => monotonicMs(nowMs),
+    wall: () => wallMs(WALL_START_MS + nowMs),
+    after,
+    sleep: (delayMs, signal) => sleepWith(after, delayMs, signal),
+    yield: () => Promise.resolve(),
+    settle,
+    async tick(durationMs) {
+      const untilMs = nowMs + durationMs;
+      await run(untilMs, () => false);
+      nowMs = untilMs;
+      await settle();
+    },
+    async tickUntil(condition, limitMs) {
+      const held = await run(nowMs + limitMs, condition);
+      assert(held, `the awaited condition holds within ${limitMs} virtual ms`);
+    },
+    timerCount: () => timers.size,
+  };
+}
+
+function sleepWith(
+  after: Clock["after"],
+  delayMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      timer.cancel();
+      reject(new AntipodeError("CANCELLED", "a wait was cancelled", {}, signal?.reason));
+    };
+    const timer = after(delayMs, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
