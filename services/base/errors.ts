@@ -124,6 +124,7 @@ export const errorTable = {
     "never",
     "Choose another name, or use the container that exists.",
   ),
+  CONTAINER_IN_USE: row("failedPrecondition", "EPERM", "conflict", "never", "Delete its vDisks first: `antipode vdisk list`."),
   VDISK_NOT_FOUND: row(
     "notFound",
     "EINVAL",

@@ -38,6 +38,8 @@ export const PutChunksResponse = message(pkg("PutChunksResponse"), {
   /** "" or an error code; then nothing of the request counts as stored. */
   errorCode: field.string(4),
   errorMessage: field.string(5),
+  /** One byte a chunk of the request: 1 stored by it, 0 there before. */
+  isNew: field.bytes(6),
 });
 /** Fingerprints one after the other, 32 bytes each. */
 export const FingerprintList = message(pkg("FingerprintList"), { fingerprints: field.bytes(1) });
@@ -46,6 +48,8 @@ export const PresenceList = message(pkg("PresenceList"), { present: field.bytes(
 export const GetChunksResponse = message(pkg("GetChunksResponse"), {
   /** What is here and passed its check; in any order; absent ones are left out. */
   chunks: field.repeated(field.message(1, StoredChunkMessage)),
+  /** Fingerprints, 32 bytes each, of copies that were here and failed their check: to be written anew. */
+  corrupt: field.bytes(2),
 });
 
 const chunkService = pkg("ChunkService");
@@ -160,7 +164,12 @@ export const PlanRequest = message(pkg("PlanRequest"), {
 export const PlanResponse = message(pkg("PlanResponse"), {
   /** Differing subtrees in order of place; shipping all of them and then the top completes the root. */
   subtrees: field.repeated(field.message(1, SubtreeMessage)),
+  /** Address space inside the subtrees; with the two below it sums to the vDisk's size. */
   logicalBytes: field.uint64(2),
+  /** Address space outside them that reads as zero now. */
+  zeroBytes: field.uint64(3),
+  /** Address space outside them that is as at the base. */
+  unchangedBytes: field.uint64(4),
 });
 
 export const RemoteAddress = message(pkg("RemoteAddress"), {

@@ -15,7 +15,12 @@ export type OverlaySource =
   /** `skip` bytes into the data of the `write` record `lsn`. */
   | { readonly kind: "record"; readonly lsn: Lsn; readonly skip: number }
   /** Within the chunk with this fingerprint (from a `chunks` record), `skip` bytes into it. */
-  | { readonly kind: "chunk"; readonly lsn: Lsn; readonly fingerprint: Uint8Array; readonly skip: number };
+  | {
+      readonly kind: "chunk";
+      readonly lsn: Lsn;
+      readonly fingerprint: Uint8Array;
+      readonly skip: number;
+    };
 
 export interface OverlayRun {
   readonly offsetBytes: number;

@@ -1,0 +1,96 @@
+/**
+ * How an owner makes a peer's log equal its own before it counts on it: pure decision, then the calls.
+ *
+ * Decision table (own log: drained..last; peer's: its drained..its last):
+ *
+ * | the peer's last record | what is done |
+ * | --- | --- |
+ * | is one we hold, same epoch | go on after it |
+ * | is at our `drainedLsn` | go on after it: what is before is in the block map, which is one for all |
+ * | lies before our `drainedLsn` | reset to `drainedLsn`, send the rest |
+ * | is one we hold, other epoch | reset (it took part in a history that was not acknowledged) |
+ * | lies beyond our last, and we hold nothing undrained | reset |
+ * | lies beyond our last, and it has our last record | truncate to our last |
+ * | lies beyond our last, and it has another record there | reset |
+ *
+ * By log matching (contracts.ts) equal epoch at one LSN means equal records up to it.
+ */
+
+import { AntipodeError } from "../../base/errors.ts";
+import {
+  epoch as asEpoch,
+  lsn as asLsn,
+  type Epoch,
+  type Lsn,
+  type VdiskId,
+} from "../../base/ids.ts";
+import type { RpcClient } from "../../platform/rpc.ts";
+import { type FenceResponse, PeerService } from "../../platform/wire/oplog.ts";
+import { CONTROL_CALL_MS } from "../vdisk/limits.ts";
+import type { OplogReplica, ReplicaState } from "./contracts.ts";
+
+export type LevelDecision =
+  | { readonly kind: "continue"; readonly lastLsn: Lsn }
+  | { readonly kind: "truncate"; readonly lsn: Lsn; readonly expectedEpoch: Epoch }
+  | { readonly kind: "reset"; readonly baseLsn: Lsn };
+
+/** What to do with a peer's log; `epochAt` tells our own record's epoch, 0 when drained. */
+export function decideLevelling(
+  own: ReplicaState,
+  peer: Pick<FenceResponse, "drainedLsn" | "lastLsn" | "lastEpoch">,
+  epochAt: (lsn: Lsn) => Epoch,
+): LevelDecision {
+  const reset: LevelDecision = { kind: "reset", baseLsn: own.drainedLsn };
+  if (peer.lastLsn < own.drainedLsn) return reset;
+  const lastLsn = asLsn(peer.lastLsn);
+  if (lastLsn === own.drainedLsn) return { kind: "continue", lastLsn };
+  if (lastLsn > own.lastLsn)
+    return own.lastLsn === own.drainedLsn
+      ? reset
+      : { kind: "truncate", lsn: own.lastLsn, expectedEpoch: own.lastEpoch };
+  return epochAt(lastLsn) === peer.lastEpoch ? { kind: "continue", lastLsn } : reset;
+}
+
+export type LevelOutcome =
+  | { readonly kind: "levelled"; readonly lastLsn: Lsn }
+  | { readonly kind: "deposed"; readonly promisedEpoch: Epoch };
+
+/**
+ * Fences the peer with our epoch and makes its log a prefix of ours.
+ * @throws AntipodeError when the peer does not answer
+ */
+export async function levelPeer(options: {
+  readonly client: RpcClient;
+  readonly vdiskId: VdiskId;
+  readonly epoch: Epoch;
+  readonly replica: OplogReplica;
+}): Promise<LevelOutcome> {
+  const { client, vdiskId, epoch, replica } = options;
+  const deadline = { deadlineMs: CONTROL_CALL_MS };
+  const fenced = await client.unary(PeerService.fence, { vdiskId, epoch }, deadline);
+  if (!fenced.granted) return { kind: "deposed", promisedEpoch: asEpoch(fenced.promisedEpoch) };
+
+  let decision = decideLevelling(replica.state(), fenced, (at) => replica.epochAt(at));
+  if (decision.kind === "continue") return { kind: "levelled", lastLsn: decision.lastLsn };
+  if (decision.kind === "truncate") {
+    const { lsn, expectedEpoch } = decision;
+    const answer = await client.unary(
+      PeerService.level,
+      { vdiskId, epoch, action: "truncate", lsn, expectedEpoch },
+      deadline,
+    );
+    if (answer.kind === "staleEpoch")
+      return { kind: "deposed", promisedEpoch: asEpoch(answer.promisedEpoch) };
+    if (answer.kind === "levelled") return { kind: "levelled", lastLsn: lsn };
+    decision = { kind: "reset", baseLsn: replica.state().drainedLsn };
+  }
+  const answer = await client.unary(
+    PeerService.level,
+    { vdiskId, epoch, action: "reset", lsn: decision.baseLsn, expectedEpoch: 0 },
+    deadline,
+  );
+  if (answer.kind === "levelled") return { kind: "levelled", lastLsn: decision.baseLsn };
+  if (answer.kind === "staleEpoch")
+    return { kind: "deposed", promisedEpoch: asEpoch(answer.promisedEpoch) };
+  throw new AntipodeError("INTERNAL", "a peer refused to begin its log anew", { vdiskId });
+}

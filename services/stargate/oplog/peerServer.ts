@@ -1,0 +1,175 @@
+/**
+ * The peer's side of the oplog: keeps copies for owners on other CVMs, refuses those that were
+ * fenced, and remembers when it last granted each owner a read lease, so that this CVM, should it
+ * become owner itself, can wait the lease out (P4).
+ */
+
+import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
+import {
+  epoch as asEpoch,
+  lsn as asLsn,
+  vdiskId as asVdiskId,
+  type Epoch,
+  type VdiskId,
+} from "../../base/ids.ts";
+import type { Infer } from "../../base/wire.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { type Binding, type RpcStream, serveStream, serveUnary } from "../../platform/rpc.ts";
+import {
+  type AppendItem,
+  type AppendItemOutcome,
+  type AppendRequest,
+  type AppendResponse,
+  type FenceRequest,
+  type FenceResponse,
+  type LevelRequest,
+  type LevelResponse,
+  PeerService,
+} from "../../platform/wire/oplog.ts";
+import type { AppendOutcome, OplogRecord, OplogReplica, OplogReplicas } from "./contracts.ts";
+
+type AppendRequestMessage = Infer<typeof AppendRequest>;
+type AppendResponseMessage = Infer<typeof AppendResponse>;
+type FenceRequestMessage = Infer<typeof FenceRequest>;
+type LevelRequestMessage = Infer<typeof LevelRequest>;
+type LevelResponseMessage = Infer<typeof LevelResponse>;
+
+/** Batches of one stream that may be on their way to the disk at once. */
+const BATCHES_IN_FLIGHT_MAX = 32;
+
+/** When this CVM last let an owner read, by vDisk. */
+export interface ReadGrants {
+  /** Monotonic time of the last grant to an owner with a lower epoch, or `undefined`. */
+  lastGrantBelow(vdiskId: VdiskId, epoch: Epoch): number | undefined;
+}
+
+export interface PeerServer extends ReadGrants {
+  readonly bindings: readonly Binding[];
+}
+
+interface Grant {
+  readonly epoch: Epoch;
+  readonly atMs: number;
+}
+
+export function createPeerServer(options: {
+  readonly replicas: OplogReplicas;
+  readonly clock: Clock;
+}): PeerServer {
+  const { replicas, clock } = options;
+  const grants = new Map<VdiskId, Grant>();
+
+  const appendItem = async (item: AppendItem): Promise<AppendItemOutcome> => {
+    const replica = replicas.of(asVdiskId(item.vdiskId));
+    const epoch = asEpoch(item.epoch);
+    try {
+      const outcome = await appendTo(replica, epoch, item.records as readonly OplogRecord[]);
+      // The grant is given only while nobody higher is promised; `promise` of a new owner on this CVM
+      // runs in the same thread, so it either sees this grant or makes this check fail.
+      if (outcome.kind === "appended" && replica.state().promisedEpoch <= epoch) {
+        grants.set(replica.vdiskId, { epoch, atMs: clock.now() });
+        replica.trim(asLsn(Math.min(item.drainedLsn, replica.state().lastLsn)));
+      }
+      return outcomeMessage(outcome, replica);
+    } catch (error) {
+      return {
+        kind: "failed",
+        promisedEpoch: 0,
+        lastLsn: 0,
+        errorCode: codeOf(error) ?? "INTERNAL",
+        errorMessage: messageOf(error),
+      };
+    }
+  };
+
+  return {
+    bindings: [
+      serveStream(PeerService.append, async (stream) => serveAppends(stream, appendItem)),
+      serveUnary(PeerService.fence, async (request) => fence(replicas, request)),
+      serveUnary(PeerService.level, async (request) => level(replicas, request)),
+    ],
+    lastGrantBelow(vdiskId, epoch) {
+      const grant = grants.get(vdiskId);
+      return grant !== undefined && grant.epoch < epoch ? grant.atMs : undefined;
+    },
+  };
+}
+
+/** A heartbeat has no records: it is refused like records would be, but needs no disk. */
+async function appendTo(
+  replica: OplogReplica,
+  epoch: Epoch,
+  records: readonly OplogRecord[],
+): Promise<AppendOutcome> {
+  if (records.length > 0) return replica.append(epoch, records);
+  const { promisedEpoch } = replica.state();
+  return promisedEpoch > epoch ? { kind: "staleEpoch", promisedEpoch } : { kind: "appended" };
+}
+
+/** Starts each batch when it arrives and answers in order of arrival, so that disk syncs are shared. */
+async function serveAppends(
+  stream: RpcStream<AppendResponseMessage, AppendRequestMessage>,
+  appendItem: (item: AppendItem) => Promise<AppendItemOutcome>,
+): Promise<void> {
+  const inFlight: Promise<void>[] = [];
+  let previous: Promise<void> = Promise.resolve();
+  for await (const request of stream.incoming) {
+    const outcomes = Promise.all(request.items.map(appendItem));
+    const before = previous;
+    const answered = (async (): Promise<void> => {
+      const done = await outcomes;
+      await before;
+      await stream.send({ sequence: request.sequence, outcomes: done });
+    })();
+    // Marked as handled here; awaited below or by the next batch, where a failure ends the stream.
+    answered.catch(() => undefined);
+    previous = answered;
+    inFlight.push(answered);
+    if (inFlight.length >= BATCHES_IN_FLIGHT_MAX) await inFlight.shift();
+  }
+  await previous;
+}
+
+function outcomeMessage(outcome: AppendOutcome, replica: OplogReplica): AppendItemOutcome {
+  const { promisedEpoch, lastLsn } = replica.state();
+  return { kind: outcome.kind, promisedEpoch, lastLsn, errorCode: "", errorMessage: "" };
+}
+
+async function fence(
+  replicas: OplogReplicas,
+  request: FenceRequestMessage,
+): Promise<FenceResponse> {
+  const replica = replicas.of(asVdiskId(request.vdiskId));
+  const granted = await replica.promise(asEpoch(request.epoch));
+  const { promisedEpoch, drainedLsn, lastLsn, lastEpoch } = replica.state();
+  return { granted, promisedEpoch, drainedLsn, lastLsn, lastEpoch };
+}
+
+async function level(
+  replicas: OplogReplicas,
+  request: LevelRequestMessage,
+): Promise<LevelResponseMessage> {
+  const replica = replicas.of(asVdiskId(request.vdiskId));
+  const epoch = asEpoch(request.epoch);
+  const at = asLsn(request.lsn);
+  const answer = (kind: LevelResponseMessage["kind"]): LevelResponseMessage => ({
+    kind,
+    promisedEpoch: replica.state().promisedEpoch,
+  });
+  if (request.action === "truncate") {
+    const { drainedLsn, lastLsn } = replica.state();
+    const known = at > drainedLsn ? replica.epochAt(at) : asEpoch(0);
+    if (at < drainedLsn || at > lastLsn || (known !== 0 && known !== request.expectedEpoch))
+      return answer("mismatch");
+  }
+  const outcome =
+    request.action === "truncate"
+      ? await replica.truncateAfter(epoch, at)
+      : await replica.reset(epoch, at);
+  if (outcome.kind === "gap")
+    throw new AntipodeError("INTERNAL", "a peer's log could not be levelled", {
+      vdiskId: request.vdiskId,
+      lsn: at,
+    });
+  return answer(outcome.kind === "appended" ? "levelled" : "staleEpoch");
+}

@@ -1,0 +1,197 @@
+/**
+ * One CVM's Stargate put together from its ports: the same for a process, a container or a simulated
+ * world. Order of start: local files first (they tell what this CVM has promised), then the RPC server
+ * (peers may ask), then etcd's view and the liveness key, last the front-end.
+ */
+
+import { utf8 } from "../base/bytes.ts";
+import { AntipodeError } from "../base/errors.ts";
+import { type CvmConfig, ownMember } from "../base/siteConfig.ts";
+import { siteKeys } from "../base/siteRecords.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Codec } from "../platform/codec.ts";
+import { startProcessLease } from "../platform/coordination/processLease.ts";
+import type { Coordinator } from "../platform/coordinator.ts";
+import type { Disk } from "../platform/disk.ts";
+import type { KeyIndexes } from "../platform/keyIndex.ts";
+import type { Log } from "../platform/log.ts";
+import type { Net } from "../platform/net.ts";
+import type { Random } from "../platform/random.ts";
+import type { Rpc, RpcClient } from "../platform/rpc.ts";
+import { createBlockMap } from "./blockmap/blockMap.ts";
+import { chunkBindings, createChunkSpace } from "./extents/chunkSpace.ts";
+import { openLocalStore } from "./extents/localStore.ts";
+import { placementOrder, separateMember } from "./extents/placement.ts";
+import { createNbdServer } from "./nbd/server.ts";
+import { openOplog } from "./oplog/oplog.ts";
+import { createPeerLink, type PeerLink } from "./oplog/peerLink.ts";
+import { createPeerServer } from "./oplog/peerServer.ts";
+import { receiveBindings } from "./replication/receive.ts";
+import { rootBindings } from "./replication/rootService.ts";
+import { Catalog } from "./vdisk/catalog.ts";
+import { createDevices } from "./vdisk/devices.ts";
+import { IoForwarder, ioBindings } from "./vdisk/forwarding.ts";
+import { LeaderFence } from "./vdisk/leaderFence.ts";
+import { SiteView } from "./vdisk/siteView.ts";
+import { VdiskHost } from "./vdisk/vdiskHost.ts";
+import { vdiskBindings } from "./vdisk/vdiskService.ts";
+
+/** The world of one Stargate. The disk's and the indexes' root is its own folder. */
+export interface StargatePorts {
+  readonly config: CvmConfig;
+  readonly clock: Clock;
+  readonly codec: Codec;
+  readonly coordinator: Coordinator;
+  readonly disk: Disk;
+  readonly indexes: KeyIndexes;
+  readonly log: Log;
+  readonly net: Net;
+  readonly random: Random;
+  readonly rpc: Rpc;
+}
+
+export interface Stargate {
+  /** Orderly end: serves nothing more, gives the liveness key up, closes files. */
+  close(): Promise<void>;
+}
+
+const COORDINATOR_RETRY_MS = 200;
+
+/**
+ * Starts everything; resolves when clients are served.
+ * @throws AntipodeError `PORT_IN_USE`, `FORMAT_UNSUPPORTED`, `DISK_FULL`, `DISK_FAILED`, `OPLOG_CORRUPT`
+ */
+export async function startStargate(ports: StargatePorts): Promise<Stargate> {
+  const { config, clock, codec, coordinator, log } = ports;
+  const self = ownMember(config);
+  const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
+  const store = await openLocalStore({ ...ports, folder: "extents", identity });
+  const replicas = await openOplog({
+    ...ports,
+    folder: "oplog",
+    identity: `${config.siteIncarnation}/${config.cvm}`,
+  });
+  const fence = await LeaderFence.open(ports.disk);
+
+  const view = new SiteView({ coordinator, clock, log });
+  const clientOf = (cvm: number): RpcClient => ports.rpc.connect(memberOf(config, cvm).stargate);
+  const members = config.members.map((member) => separateMember(member.cvm));
+  const space = createChunkSpace({
+    ...ports,
+    selfCvm: config.cvm,
+    store,
+    members,
+    live: () => liveOrAll(view, config),
+    clientOf,
+  });
+  const blockMap = createBlockMap({ source: space, codec });
+  const peerServer = createPeerServer({ replicas, clock });
+  const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
+  const forwarders = cache((cvm) => new IoForwarder(clientOf(cvm), clock));
+  /** Live CVMs in this vDisk's own order, so that owners and peers spread over the site. */
+  const candidates = (vdiskId: string): readonly number[] => {
+    const live = liveOrAll(view, config);
+    return placementOrder(codec.sha256(utf8(vdiskId)), members).filter((cvm) => live.includes(cvm));
+  };
+
+  const host = new VdiskHost(
+    {
+      vdisks: { clock, codec, coordinator, space, blockMap, logger: log },
+      peers: { selfCvm: config.cvm, clock, logger: log, clientOf, linkTo: links.of, candidates },
+      replicas,
+      grants: peerServer,
+    },
+    view,
+  );
+  const catalog = new Catalog({
+    ...ports,
+    view,
+    preferredCvms: candidates,
+    memberCount: members.length,
+  });
+  const acceptLeader = (epoch: number): Promise<void> => fence.accept(epoch);
+  const server = await ports.rpc.serve(self.stargate, [
+    ...chunkBindings({ store, codec, log }),
+    ...peerServer.bindings,
+    ...ioBindings((id) => host.serve(id)),
+    ...receiveBindings({ space, codec, log }),
+    ...rootBindings({ ...ports, space, blockMap, acceptLeader }),
+    ...vdiskBindings({ host, view, catalog, coordinator, fence, clientOf }),
+  ]);
+  const lease = startProcessLease({
+    coordinator,
+    clock,
+    log,
+    ttlMs: config.leaseTtlMs,
+    key: siteKeys.live("stargate", config.cvm),
+    value: { startedAtMs: clock.wall() },
+  });
+  await startView(view, clock, log);
+  const devices = createDevices({
+    host,
+    view,
+    clock,
+    coordinator,
+    space,
+    blockMap,
+    forwarderTo: forwarders.of,
+  });
+  const nbd = createNbdServer({ net: ports.net, clock, devices, log });
+  await nbd.listen(self.nbd);
+  log.info({ event: "stargate.ready", cvm: config.cvm }, "ready");
+
+  return {
+    async close() {
+      await lease.stop();
+      await nbd.close();
+      host.close();
+      view.close();
+      for (const link of links.all()) link.close();
+      for (const forwarder of forwarders.all()) forwarder.close();
+      await server.close();
+      await replicas.close();
+      await store.close();
+    },
+  };
+}
+
+/** Before etcd was ever heard, all members count as live: failing calls tell the truth soon enough. */
+function liveOrAll(view: SiteView, config: CvmConfig): readonly number[] {
+  const live = view.liveCvms();
+  return live.length > 0 ? live : config.members.map((member) => member.cvm);
+}
+
+function memberOf(config: CvmConfig, cvm: number): CvmConfig["members"][number] {
+  const member = config.members.find((one) => one.cvm === cvm);
+  if (member === undefined)
+    throw new AntipodeError("CVM_NOT_FOUND", `the site has no CVM ${cvm}`, { cvm });
+  return member;
+}
+
+/** etcd may start later than we do. */
+async function startView(view: SiteView, clock: Clock, log: Log): Promise<void> {
+  for (;;) {
+    try {
+      await view.start();
+      return;
+    } catch (error) {
+      log.debug({ event: "stargate.waitsForEtcd", err: error }, "etcd does not answer yet");
+      await clock.sleep(COORDINATOR_RETRY_MS);
+    }
+  }
+}
+
+/** One thing a CVM, made when first needed. */
+function cache<T>(make: (cvm: number) => T): { of: (cvm: number) => T; all: () => readonly T[] } {
+  const made = new Map<number, T>();
+  return {
+    of(cvm) {
+      const known = made.get(cvm);
+      if (known !== undefined) return known;
+      const fresh = make(cvm);
+      made.set(cvm, fresh);
+      return fresh;
+    },
+    all: () => [...made.values()],
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * When to drain: a background loop of one owned vDisk. It drains soon after a marker or when much has
+ * gathered, and lets front-end work go first while the log has room (the pacing is a pure function).
+ */
+
+import { codeOf } from "../../base/errors.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
+import type { Log } from "../../platform/log.ts";
+import { type DrainWorld, drainBatch, isDrainRetryable, type MapState } from "./drainer.ts";
+import { DRAIN_IDLE_MS, DRAIN_RETRY_MS, DRAIN_START_BYTES, UNDRAINED_BYTES_MAX } from "./limits.ts";
+
+/** What pacing looks at. */
+export interface DrainPressure {
+  readonly undrainedBytes: number;
+  /** A marker is in the log: a recovery point waits for its root. */
+  readonly markerWaits: boolean;
+  /** Time since the last batch ended, or since the log stopped being empty. */
+  readonly idleMs: number;
+  /** Front-end requests since the last batch. */
+  readonly requests: number;
+}
+
+/** Requests between two batches above which the front-end counts as busy. */
+const BUSY_REQUESTS = 200;
+/** Share of the cap from which drains no longer wait for the front-end. */
+const HURRY_SHARE = 0.5;
+
+/** "now" or "wait". */
+export function paceDrain(pressure: DrainPressure): "now" | "wait" {
+  if (pressure.markerWaits) return "now";
+  if (pressure.undrainedBytes >= UNDRAINED_BYTES_MAX * HURRY_SHARE) return "now";
+  const busy = pressure.requests > BUSY_REQUESTS;
+  if (pressure.undrainedBytes >= DRAIN_START_BYTES && !busy) return "now";
+  return pressure.idleMs >= DRAIN_IDLE_MS && !busy ? "now" : "wait";
+}
+
+/** How often the pacing is looked at while nothing wakes the loop. */
+const LOOK_EVERY_MS = 100;
+
+export interface DrainLoop {
+  /** Something was applied to the log. */
+  wake(): void;
+  /** Resolves when everything applied up to now is drained, or the loop has ended. */
+  drainAll(): Promise<void>;
+  /** Resolves after the next batch, or at the end. */
+  nextBatch(): Promise<void>;
+  /** Ends the loop; a batch under way finishes or fails on its own. */
+  stop(): void;
+}
+
+export function startDrainLoop(options: {
+  readonly world: DrainWorld;
+  readonly clock: Clock;
+  readonly logger: Log;
+  readonly state: () => MapState;
+  /** Called in the turn in which the batch is known to be committed. */
+  readonly onDrained: (state: MapState) => void;
+  readonly pressure: () => Omit<DrainPressure, "idleMs">;
+  readonly onDeposed: () => void;
+  readonly onFailure: (error: unknown) => void;
+}): DrainLoop {
+  const { world, clock, logger } = options;
+  let stopped = false;
+  let running = false;
+  let urgent = 0;
+  let lastBatchAtMs = clock.now() as number;
+  let timer: Timer | undefined;
+  let waiters: (() => void)[] = [];
+
+  const notify = (): void => {
+    const woken = waiters;
+    waiters = [];
+    for (const resolve of woken) resolve();
+  };
+  const behind = (): boolean => world.log.appliedLsn > options.state().drainedLsn;
+
+  const schedule = (delayMs: number): void => {
+    if (timer !== undefined || stopped) return;
+    timer = clock.after(delayMs, () => {
+      timer = undefined;
+      look();
+    });
+  };
+  const look = (): void => {
+    if (stopped || running || !behind()) return;
+    const pace =
+      urgent > 0
+        ? "now"
+        : paceDrain({ ...options.pressure(), idleMs: clock.now() - lastBatchAtMs });
+    if (pace === "now") void run();
+    else schedule(LOOK_EVERY_MS);
+  };
+  const run = async (): Promise<void> => {
+    running = true;
+    let pauseMs = 0;
+    try {
+      const next = await drainBatch(world, options.state());
+      if (next !== undefined && !stopped) options.onDrained(next);
+    } catch (error) {
+      if (stopped) return;
+      if (isDrainRetryable(error)) {
+        logger.warn(
+          { event: "drain.failed", vdisk: world.vdiskId, err: error },
+          "drain failed and is tried again",
+        );
+        pauseMs = DRAIN_RETRY_MS;
+      } else if (codeOf(error) === "STALE_EPOCH") options.onDeposed();
+      else options.onFailure(error);
+    } finally {
+      running = false;
+      lastBatchAtMs = clock.now();
+      notify();
+      if (pauseMs > 0) schedule(pauseMs);
+      else look();
+    }
+  };
+  const nextBatch = (): Promise<void> =>
+    stopped
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          waiters.push(resolve);
+        });
+
+  return {
+    wake() {
+      if (!running && timer === undefined) look();
+    },
+    nextBatch,
+    async drainAll() {
+      const target = world.log.appliedLsn;
+      urgent += 1;
+      try {
+        while (!stopped && options.state().drainedLsn < target) {
+          const batch = nextBatch();
+          look();
+          await batch;
+        }
+      } finally {
+        urgent -= 1;
+      }
+    },
+    stop() {
+      stopped = true;
+      timer?.cancel();
+      notify();
+    },
+  };
+}

@@ -1,0 +1,193 @@
+/**
+ * Block I/O between front-ends and owners on different CVMs: one stream a pair of CVMs, any number of
+ * requests under way on it, answers in any order.
+ */
+
+import { concatBytes } from "../../base/bytes.ts";
+import {
+  AntipodeError,
+  codeOf,
+  type ErrorCode,
+  isErrorCode,
+  messageOf,
+} from "../../base/errors.ts";
+import type { Infer } from "../../base/wire.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
+import { type Binding, type RpcClient, type RpcStream, serveStream } from "../../platform/rpc.ts";
+import { type IoRequest, type IoResponse, IoService } from "../../platform/wire/oplog.ts";
+import { FORWARD_ANSWER_MS_MAX, FORWARDED_IN_FLIGHT_MAX } from "./limits.ts";
+import type { OwnedVdisk } from "./ownedVdisk.ts";
+
+type Request = Infer<typeof IoRequest>;
+type Response = Infer<typeof IoResponse>;
+type Stream = RpcStream<Request, Response>;
+
+interface Waiting {
+  readonly resolve: (response: Response) => void;
+  readonly reject: (error: unknown) => void;
+  readonly untilMs: number;
+}
+
+const WATCH_EVERY_MS = 1000;
+
+/** The front-end's side of the stream to one other CVM. */
+export class IoForwarder {
+  readonly #client: RpcClient;
+  readonly #clock: Clock;
+  #stream: Stream | undefined;
+  #nextId = 1;
+  readonly #waiting = new Map<number, Waiting>();
+  #timer: Timer | undefined;
+
+  constructor(client: RpcClient, clock: Clock) {
+    this.#client = client;
+    this.#clock = clock;
+  }
+
+  /**
+   * Carries out one request at the other CVM.
+   * @throws the owner's AntipodeError; `PEER_UNREACHABLE` when its outcome is not known
+   */
+  async call(request: Omit<Request, "id">): Promise<Response> {
+    const id = this.#nextId++;
+    const stream = this.#stream ?? this.#open();
+    const answer = new Promise<Response>((resolve, reject) => {
+      this.#waiting.set(id, {
+        resolve,
+        reject,
+        untilMs: this.#clock.now() + FORWARD_ANSWER_MS_MAX,
+      });
+    });
+    this.#watch();
+    stream.send({ id, ...request }).catch((error: unknown) => {
+      this.#break(stream, error);
+    });
+    const response = await answer;
+    if (response.errorCode === "") return response;
+    const code: ErrorCode = isErrorCode(response.errorCode) ? response.errorCode : "INTERNAL";
+    throw new AntipodeError(code, response.errorMessage, { vdiskId: request.vdiskId });
+  }
+
+  close(): void {
+    if (this.#stream !== undefined)
+      this.#break(this.#stream, new AntipodeError("CANCELLED", "shutting down"));
+  }
+
+  #open(): Stream {
+    const stream = this.#client.stream(IoService.io);
+    this.#stream = stream;
+    void this.#receive(stream);
+    return stream;
+  }
+
+  async #receive(stream: Stream): Promise<void> {
+    try {
+      for await (const response of stream.incoming) {
+        const waiting = this.#waiting.get(response.id);
+        this.#waiting.delete(response.id);
+        waiting?.resolve(response);
+      }
+      throw new AntipodeError("PEER_UNREACHABLE", "the owner's CVM ended the stream");
+    } catch (error) {
+      this.#break(stream, error);
+    }
+  }
+
+  #watch(): void {
+    this.#timer ??= this.#clock.after(WATCH_EVERY_MS, () => {
+      this.#timer = undefined;
+      const now = this.#clock.now();
+      const late = [...this.#waiting.values()].some((one) => one.untilMs < now);
+      if (late && this.#stream !== undefined)
+        this.#break(
+          this.#stream,
+          new AntipodeError("PEER_UNREACHABLE", "the owner's CVM does not answer"),
+        );
+      if (this.#waiting.size > 0) this.#watch();
+    });
+  }
+
+  #break(stream: Stream, cause: unknown): void {
+    if (this.#stream !== stream) return;
+    this.#stream = undefined;
+    stream.cancel();
+    const error =
+      cause instanceof AntipodeError
+        ? cause
+        : new AntipodeError("PEER_UNREACHABLE", "the stream to the owner's CVM broke", {}, cause);
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const one of waiting) one.reject(error);
+  }
+}
+
+/** Serves forwarded I/O for vDisks that this CVM owns (or takes over when asked and due). */
+export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): readonly Binding[] {
+  return [
+    serveStream(IoService.io, async (stream, context) => {
+      const underWay = new Set<Promise<void>>();
+      for await (const request of stream.incoming) {
+        const one = answer(serve, request)
+          .then((response) => stream.send(response))
+          .catch(() => {
+            // The caller is gone with the stream; it asks again at whoever owns the vDisk then.
+          })
+          .finally(() => underWay.delete(one));
+        underWay.add(one);
+        if (underWay.size >= FORWARDED_IN_FLIGHT_MAX && !context.signal.aborted)
+          await firstOf(underWay);
+      }
+      await Promise.all(underWay);
+    }),
+  ];
+}
+
+/** Resolves when any of the promises has; they never reject. */
+function firstOf(promises: ReadonlySet<Promise<void>>): Promise<void> {
+  return new Promise((resolve) => {
+    for (const promise of promises) void promise.then(resolve);
+  });
+}
+
+async function answer(
+  serve: (vdiskId: string) => Promise<OwnedVdisk>,
+  request: Request,
+): Promise<Response> {
+  const empty = {
+    id: request.id,
+    data: new Uint8Array(0),
+    runs: [],
+    errorCode: "",
+    errorMessage: "",
+  };
+  try {
+    const owned = await serve(request.vdiskId);
+    switch (request.operation) {
+      case "read":
+        return {
+          ...empty,
+          data: joined(await owned.read(request.offsetBytes, request.lengthBytes)),
+        };
+      case "write":
+        await owned.write(request.offsetBytes, request.data);
+        return empty;
+      case "zero":
+        await owned.zero(request.offsetBytes, request.lengthBytes);
+        return empty;
+      case "runs": {
+        const runs = await owned.runs(request.offsetBytes, request.lengthBytes);
+        return {
+          ...empty,
+          runs: runs.map((run) => ({ lengthBytes: run.lengthBytes, zero: run.kind === "zero" })),
+        };
+      }
+    }
+  } catch (error) {
+    return { ...empty, errorCode: codeOf(error) ?? "INTERNAL", errorMessage: messageOf(error) };
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts;
+  return parts.length === 1 && only !== undefined ? only : concatBytes(parts);
+}

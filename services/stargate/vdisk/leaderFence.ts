@@ -1,0 +1,51 @@
+/**
+ * Orders of a leader carry its epoch; this CVM remembers the highest it has seen, durably, and refuses
+ * lower ones: a leader that was deposed without noticing gives no orders here (design section 5).
+ */
+
+import { fromUtf8, utf8 } from "../../base/bytes.ts";
+import { AntipodeError } from "../../base/errors.ts";
+import { type Disk, readWhole, replaceWhole } from "../../platform/disk.ts";
+
+const FILE = "leader-epoch";
+
+export class LeaderFence {
+  readonly #disk: Disk;
+  #highest: number;
+  #storing: Promise<void> = Promise.resolve();
+
+  private constructor(disk: Disk, highest: number) {
+    this.#disk = disk;
+    this.#highest = highest;
+  }
+
+  /** Reads what was promised before. @throws AntipodeError `FORMAT_UNSUPPORTED` */
+  static async open(disk: Disk): Promise<LeaderFence> {
+    const bytes = await readWhole(disk, FILE);
+    const highest = bytes === undefined ? 0 : Number(fromUtf8(bytes));
+    if (!Number.isSafeInteger(highest) || highest < 0)
+      throw new AntipodeError("FORMAT_UNSUPPORTED", `the file ${FILE} does not hold an epoch`);
+    return new LeaderFence(disk, highest);
+  }
+
+  /**
+   * Accepts the order and promises its epoch, or refuses it.
+   * @throws AntipodeError `STALE_EPOCH`
+   */
+  async accept(epoch: number): Promise<void> {
+    if (epoch > this.#highest) {
+      this.#highest = epoch;
+      const bytes = utf8(String(epoch));
+      // One file operation at a time; the last one written is the highest.
+      this.#storing = this.#storing.then(() =>
+        epoch === this.#highest ? replaceWhole(this.#disk, FILE, bytes) : undefined,
+      );
+    }
+    await this.#storing;
+    if (epoch < this.#highest)
+      throw new AntipodeError("STALE_EPOCH", "a newer leader has given orders here", {
+        epoch,
+        epochSeen: this.#highest,
+      });
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Keeps the copies of an owned vDisk's oplog at full strength: reaches a lost peer again, else removes
+ * it from the owner record (epoch + 1) before anything more is acknowledged, and puts a live CVM in its
+ * place. One loop a vDisk, one change at a time.
+ *
+ * Invariants:
+ * K1 a peer is listed only after it has caught up and commits wait for it: so every listed peer has
+ *    every acknowledged record, at every instant (P1);
+ * K2 while a copy is missing and a CVM could take it, acknowledgements wait, REPLACE_HOLD_MS at most;
+ *    with no CVM left they go on with the copies there are (FAULT_MODEL.md).
+ */
+
+import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
+import type { Log } from "../../platform/log.ts";
+import type { RpcClient } from "../../platform/rpc.ts";
+import { levelPeer } from "../oplog/levelling.ts";
+import type { PeerLink } from "../oplog/peerLink.ts";
+import { PEER_RESUME_MS, RECONFIGURE_EVERY_MS } from "./limits.ts";
+import type { OwnedVdisk } from "./ownedVdisk.ts";
+
+/** Longest time that acknowledgements wait for a replacement to catch up. */
+const REPLACE_HOLD_MS = 8000;
+const RETRY_PAUSE_MS = 100;
+
+/** How an owner reaches the other CVMs. */
+export interface PeerWorld {
+  readonly selfCvm: number;
+  readonly clock: Clock;
+  readonly logger: Log;
+  clientOf(cvm: number): RpcClient;
+  linkTo(cvm: number): PeerLink;
+  /** Live CVMs in order of preference for this vDisk, this one included. */
+  candidates(vdiskId: string): readonly number[];
+}
+
+/** Levels one peer and feeds it from then on. */
+export async function levelAndAttach(
+  owned: Pick<OwnedVdisk, "id" | "log" | "replica">,
+  world: PeerWorld,
+  cvm: number,
+  counted: boolean,
+): Promise<void> {
+  const unpin = owned.log.pinTrim();
+  try {
+    const outcome = await levelPeer({
+      client: world.clientOf(cvm),
+      vdiskId: owned.id,
+      epoch: owned.log.epoch,
+      replica: owned.replica,
+    });
+    if (outcome.kind === "deposed")
+      throw new AntipodeError("STALE_EPOCH", "a peer has promised a higher epoch", {
+        cvm,
+        promisedEpoch: outcome.promisedEpoch,
+      });
+    await owned.log.attach({ cvm, link: world.linkTo(cvm), lastLsn: outcome.lastLsn, counted });
+  } finally {
+    unpin();
+  }
+}
+
+export class PeerKeeper {
+  readonly #owned: OwnedVdisk;
+  readonly #world: PeerWorld;
+  #running = false;
+  #timer: Timer | undefined;
+  /** Acknowledgements wait for a replacement. */
+  #holding = false;
+  #holdTimer: Timer | undefined;
+
+  constructor(owned: OwnedVdisk, world: PeerWorld) {
+    this.#owned = owned;
+    this.#world = world;
+    this.#schedule();
+  }
+
+  /** The log's `onPeerLost`. */
+  onPeerLost(cvm: number, reason: unknown): void {
+    this.#world.logger.warn(
+      { event: "oplog.peerLost", vdisk: this.#owned.id, peer: cvm, reason: messageOf(reason) },
+      "oplog peer lost",
+    );
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#unhold();
+  }
+
+  #schedule(): void {
+    if (this.#owned.deposed) return;
+    this.#timer?.cancel();
+    const delayMs = this.#lost().length > 0 ? 1 : RECONFIGURE_EVERY_MS;
+    this.#timer = this.#world.clock.after(delayMs, () => {
+      void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running || this.#owned.deposed) return;
+    this.#running = true;
+    try {
+      for (const cvm of this.#lost()) await this.#settleLost(cvm);
+      await this.#fillUp();
+    } catch (error) {
+      if (codeOf(error) === "STALE_EPOCH") this.#depose(error as AntipodeError);
+      else if (!this.#owned.deposed)
+        this.#world.logger.warn(
+          { event: "oplog.reconfigureFailed", vdisk: this.#owned.id, err: error },
+          "peers could not be changed yet",
+        );
+    } finally {
+      this.#running = false;
+      if (this.#owned.deposed) this.stop();
+      else this.#schedule();
+    }
+  }
+
+  /** Listed peers that do not follow. */
+  #lost(): readonly number[] {
+    const following = this.#owned.log.followers();
+    return this.#owned.seat.record.peers.filter(
+      (cvm) => cvm !== this.#world.selfCvm && !following.includes(cvm),
+    );
+  }
+
+  /** Reaches the peer again, or takes it out of the record. */
+  async #settleLost(cvm: number): Promise<void> {
+    const { seat } = this.#owned;
+    const until = this.#world.clock.now() + PEER_RESUME_MS;
+    do {
+      try {
+        await levelAndAttach(this.#owned, this.#world, cvm, true);
+        return;
+      } catch (error) {
+        if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
+        await this.#world.clock.sleep(RETRY_PAUSE_MS);
+      }
+    } while (this.#world.clock.now() < until);
+    if (this.#spare() !== undefined) this.#hold();
+    await this.#changePeers(seat.record.peers.filter((peer) => peer !== cvm));
+    this.#world.logger.warn(
+      { event: "oplog.peerRemoved", vdisk: this.#owned.id, peer: cvm, epoch: seat.epoch },
+      "oplog peer removed",
+    );
+  }
+
+  /** Adds a live CVM while copies are missing. */
+  async #fillUp(): Promise<void> {
+    const { seat, record, log } = this.#owned;
+    while (seat.record.peers.length < record.replicationFactor && this.#lost().length === 0) {
+      const cvm = this.#spare();
+      if (cvm === undefined) break;
+      try {
+        await levelAndAttach(this.#owned, this.#world, cvm, false);
+        log.count(cvm);
+      } catch (error) {
+        log.detach(cvm);
+        if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
+        this.#world.logger.warn(
+          { event: "oplog.peerNotAdded", vdisk: this.#owned.id, peer: cvm, err: error },
+          "oplog peer could not be added",
+        );
+        break;
+      }
+      await this.#changePeers([...seat.record.peers, cvm]);
+      this.#world.logger.info(
+        { event: "oplog.peerAdded", vdisk: this.#owned.id, peer: cvm, epoch: seat.epoch },
+        "oplog peer added",
+      );
+    }
+    this.#unhold();
+  }
+
+  /** A live CVM that is not a peer yet. */
+  #spare(): number | undefined {
+    const { peers } = this.#owned.seat.record;
+    return this.#world.candidates(this.#owned.id).find((cvm) => !peers.includes(cvm));
+  }
+
+  /** Tries until etcd answers: without an answer nobody knows who the peers are. */
+  async #changePeers(peers: readonly number[]): Promise<void> {
+    const { seat, log } = this.#owned;
+    for (;;) {
+      try {
+        const outcome = await seat.advance(this.#world.selfCvm, peers);
+        if (outcome.kind === "deposed")
+          throw new AntipodeError("STALE_EPOCH", "another CVM owns the vDisk now", {
+            vdiskId: this.#owned.id,
+          });
+        log.configure(seat.epoch, peers);
+        return;
+      } catch (error) {
+        if (codeOf(error) !== "COORDINATOR_UNAVAILABLE" || this.#owned.deposed) throw error;
+        await this.#world.clock.sleep(RETRY_PAUSE_MS);
+      }
+    }
+  }
+
+  #hold(): void {
+    if (this.#holding) return;
+    this.#holding = true;
+    this.#owned.log.hold();
+    this.#holdTimer = this.#world.clock.after(REPLACE_HOLD_MS, () => {
+      this.#unhold();
+    });
+  }
+
+  #unhold(): void {
+    this.#holdTimer?.cancel();
+    if (!this.#holding) return;
+    this.#holding = false;
+    this.#owned.log.release();
+  }
+
+  #depose(error: AntipodeError): void {
+    this.#owned.depose(error);
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Becoming the owner of a vDisk (design section 4, "Oplog peers"). Steps, in this order:
+ *
+ * 1. this CVM must be a listed peer: only those have every acknowledged record;
+ * 2. win the owner record with the next epoch, guarded by its revision: one winner;
+ * 3. promise the epoch in the own replica: the old owner gets no more answers from here;
+ * 4. read the block-map record: it cannot change any more, the old owner's commits are refused;
+ * 5. wait out the read lease that this CVM last granted to the old owner;
+ * 6. level every other listed peer and send it our tail; who does not answer in time is removed
+ *    from the record before anything is served;
+ * 7. serve: our tail counts as committed, because every listed peer has it now.
+ *
+ * A restart of the owner's own process takes the same way.
+ */
+
+import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
+import { epoch as asEpoch, lsn as asLsn, type Lsn, type VdiskId } from "../../base/ids.ts";
+import { siteKeys, type VdiskRecord } from "../../base/siteRecords.ts";
+import { rootFromHex } from "../blockmap/fingerprints.ts";
+import type { OplogRecord, OplogReplica, OplogReplicas } from "../oplog/contracts.ts";
+import { OwnerLog } from "../oplog/ownerLog.ts";
+import type { ReadGrants } from "../oplog/peerServer.ts";
+import type { MapState } from "./drainer.ts";
+import { LEVEL_BATCH_RECORDS, READ_LEASE_WAIT_MS, TAKEOVER_PATIENCE_MS } from "./limits.ts";
+import { createOverlay } from "./overlay.ts";
+import { OwnedVdisk, type VdiskWorld } from "./ownedVdisk.ts";
+import { missing, OwnerSeat } from "./ownerSeat.ts";
+import { levelAndAttach, PeerKeeper, type PeerWorld } from "./peerKeeper.ts";
+import { decodeMap, decodeOwner } from "./records.ts";
+
+export interface TakeoverWorld {
+  readonly vdisks: VdiskWorld;
+  readonly peers: PeerWorld;
+  readonly replicas: OplogReplicas;
+  readonly grants: ReadGrants;
+}
+
+const RETRY_PAUSE_MS = 100;
+/** Epoch of a record that `vdisk create` made and nobody has taken over yet. */
+const FIRST_EPOCH = 1;
+
+/**
+ * Takes over and starts serving.
+ * @throws AntipodeError `NOT_OWNER` when this CVM may not, or another was faster; `COORDINATOR_UNAVAILABLE`
+ */
+export async function takeOver(
+  world: TakeoverWorld,
+  record: VdiskRecord,
+  onDeposed: (owned: OwnedVdisk, reason: AntipodeError) => void,
+): Promise<OwnedVdisk> {
+  const { vdisks, peers } = world;
+  const replica = world.replicas.of(record.id as VdiskId);
+  const startedAtMs = vdisks.clock.now();
+  const seat = await winSeat(world, record, replica);
+  if (!(await replica.promise(seat.epoch)))
+    throw new AntipodeError("NOT_OWNER", "this CVM has promised a higher epoch", {
+      vdisk: record.name,
+    });
+  const state = await adoptMap(world, record, replica, seat);
+  const grantedAtMs = world.grants.lastGrantBelow(replica.vdiskId, seat.epoch);
+  if (grantedAtMs !== undefined) {
+    const waitMs = grantedAtMs + READ_LEASE_WAIT_MS - vdisks.clock.now();
+    if (waitMs > 0) await vdisks.clock.sleep(waitMs);
+  }
+
+  let owned: OwnedVdisk | undefined;
+  let keeper: PeerKeeper | undefined;
+  const early: AntipodeError[] = [];
+  const depose = (reason: AntipodeError): void => {
+    if (owned === undefined) early.push(reason);
+    else owned.depose(reason);
+  };
+  const makeLog = (onApply: (record: OplogRecord) => void): OwnerLog =>
+    new OwnerLog({
+      vdiskId: replica.vdiskId,
+      replica,
+      epoch: seat.epoch,
+      events: {
+        onApply,
+        onPeerLost: (cvm, reason) => keeper?.onPeerLost(cvm, reason),
+        onDeposed: (promisedEpoch) => {
+          depose(
+            new AntipodeError("STALE_EPOCH", "a peer follows a higher epoch", {
+              vdisk: record.name,
+              promisedEpoch,
+            }),
+          );
+        },
+        onLocalFailure: (error) => {
+          depose(localFailure(record, error));
+        },
+      },
+    });
+
+  // The log exists before the vDisk serves, so that the peers can be levelled with it.
+  let apply: (record: OplogRecord) => void = () => undefined;
+  const log = makeLog((one) => {
+    apply(one);
+  });
+  await levelListed(world, { id: replica.vdiskId, log, replica }, seat);
+  const overlay = createOverlay();
+  const markers = await adoptTail(replica, state, (one) => {
+    overlay.apply(one);
+  });
+  if (early[0] !== undefined) throw early[0];
+  owned = new OwnedVdisk({
+    world: vdisks,
+    record,
+    seat,
+    replica,
+    overlay,
+    state,
+    markers,
+    createLog: (onApply) => {
+      apply = onApply;
+      return log;
+    },
+    onDeposed: (reason) => {
+      keeper?.stop();
+      if (owned !== undefined) onDeposed(owned, reason);
+    },
+  });
+  keeper = new PeerKeeper(owned, peers);
+  vdisks.logger.info(
+    {
+      event: "vdisk.owned",
+      vdisk: record.id,
+      name: record.name,
+      epoch: seat.epoch,
+      peers: seat.record.peers,
+      lastLsn: log.lastLsn,
+      elapsedMs: vdisks.clock.now() - startedAtMs,
+    },
+    "vdisk owned",
+  );
+  return owned;
+}
+
+/** A full disk is the client's to know; anything else ends in a takeover elsewhere. */
+function localFailure(record: VdiskRecord, error: unknown): AntipodeError {
+  const code = codeOf(error) ?? "DISK_FAILED";
+  return new AntipodeError(
+    code,
+    `the owner's oplog failed: ${messageOf(error)}`,
+    { vdisk: record.name },
+    error,
+  );
+}
+
+async function winSeat(
+  world: TakeoverWorld,
+  record: VdiskRecord,
+  replica: OplogReplica,
+): Promise<OwnerSeat> {
+  const { coordinator, clock } = world.vdisks;
+  const { selfCvm } = world.peers;
+  const entry = await coordinator.get(siteKeys.owner(record.id));
+  if (entry === undefined) throw missing("the owner record", record.name);
+  const found = decodeOwner(entry.value);
+  if (!found.peers.includes(selfCvm))
+    throw new AntipodeError("NOT_OWNER", "this CVM is no peer of the vDisk", {
+      vdisk: record.name,
+      owner: found.owner,
+    });
+  // Every listed peer has promised an epoch since the first takeover. One that has not lost its files.
+  if (found.epoch > FIRST_EPOCH && replica.state().promisedEpoch === 0)
+    throw new AntipodeError("NOT_OWNER", "this CVM's copy of the oplog is gone", {
+      vdisk: record.name,
+      owner: found.owner,
+    });
+  const seat = new OwnerSeat({
+    coordinator,
+    clock,
+    vdiskId: record.id as VdiskId,
+    record: found,
+    revision: entry.modRevision,
+  });
+  const outcome = await seat.advance(selfCvm, found.peers);
+  if (outcome.kind === "deposed")
+    throw new AntipodeError("NOT_OWNER", "another CVM took over first", {
+      vdisk: record.name,
+      owner: outcome.record?.owner ?? 0,
+    });
+  return seat;
+}
+
+/** The block map as the old owner left it; the replica forgets what is in it. */
+async function adoptMap(
+  world: TakeoverWorld,
+  record: VdiskRecord,
+  replica: OplogReplica,
+  seat: OwnerSeat,
+): Promise<MapState> {
+  const entry = await world.vdisks.coordinator.get(siteKeys.map(record.id));
+  if (entry === undefined) throw missing("the map record", record.name);
+  const map = decodeMap(entry.value);
+  const drainedLsn = asLsn(map.drainedLsn);
+  if (replica.state().lastLsn < drainedLsn) await replica.reset(seat.epoch, drainedLsn);
+  else replica.trim(drainedLsn);
+  return { root: rootFromHex(map.root), drainedLsn };
+}
+
+/** Step 6: every listed peer follows, or is not listed any more. */
+async function levelListed(
+  world: TakeoverWorld,
+  target: { readonly id: VdiskId; readonly log: OwnerLog; readonly replica: OplogReplica },
+  seat: OwnerSeat,
+): Promise<void> {
+  const { clock, logger } = world.vdisks;
+  const { selfCvm } = world.peers;
+  const until = clock.now() + TAKEOVER_PATIENCE_MS;
+  const levelOne = async (cvm: number): Promise<number | undefined> => {
+    for (;;) {
+      try {
+        await levelAndAttach(target, world.peers, cvm, true);
+        return cvm;
+      } catch (error) {
+        if (codeOf(error) === "STALE_EPOCH") throw error;
+        if (clock.now() >= until) {
+          logger.warn(
+            { event: "vdisk.peerAbsent", vdisk: target.id, peer: cvm, reason: messageOf(error) },
+            "listed peer does not answer",
+          );
+          return undefined;
+        }
+        await clock.sleep(RETRY_PAUSE_MS);
+      }
+    }
+  };
+  const others = seat.record.peers.filter((cvm) => cvm !== selfCvm);
+  const following = (await Promise.all(others.map(levelOne))).filter((cvm) => cvm !== undefined);
+  if (following.length === others.length) return;
+  const peers = [selfCvm, ...following];
+  const outcome = await seat.advance(selfCvm, peers);
+  if (outcome.kind === "deposed")
+    throw new AntipodeError("NOT_OWNER", "another CVM took over first", { vdiskId: target.id });
+  target.log.configure(asEpoch(seat.epoch), peers);
+}
+
+/** Applies the undrained tail; returns where its markers are. */
+async function adoptTail(
+  replica: OplogReplica,
+  state: MapState,
+  apply: (record: OplogRecord) => void,
+): Promise<readonly Lsn[]> {
+  const markers: Lsn[] = [];
+  const { lastLsn } = replica.state();
+  for (let from = state.drainedLsn + 1; from <= lastLsn; from += LEVEL_BATCH_RECORDS) {
+    const to = Math.min(lastLsn, from + LEVEL_BATCH_RECORDS - 1);
+    for (const record of await replica.read(asLsn(from), asLsn(to))) {
+      apply(record);
+      if (record.kind === "marker") markers.push(record.lsn);
+    }
+  }
+  return markers;
+}
