@@ -1,0 +1,183 @@
+/** Streams over the fake network: two bounded directions, an end or a break for each side. */
+
+import { assert } from "../../services/base/assert.ts";
+import { AntipodeError, grpcStatus } from "../../services/base/errors.ts";
+import type { Method, WireCodec } from "../../services/base/wire.ts";
+import { decodeMessage, encodeMessage } from "../../services/platform/adapters/rpcStream.ts";
+import type { RpcStream } from "../../services/platform/rpc.ts";
+import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
+import type { Pipe, Tearable } from "./fakeNetwork.ts";
+import { FakeQueue } from "./fakeQueue.ts";
+import { errorAcross, type FakeRpcServer, type Route, serverAt } from "./fakeRpc.ts";
+
+/** Messages sent and not yet taken by the other side's reader before `send` waits. */
+const UNTAKEN_MAX = 32;
+
+/** One direction of a stream. */
+class Direction {
+  readonly queue = new FakeQueue<Uint8Array>(() => this.#onTaken());
+  readonly #pipe: Pipe;
+  readonly #waiting: (() => void)[] = [];
+  #untaken = 0;
+  /** Why nothing can be sent any more. */
+  failure: AntipodeError | undefined;
+  ended = false;
+
+  constructor(pipe: Pipe) {
+    this.#pipe = pipe;
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    assert(!this.ended, "nothing is sent after the end");
+    if (this.failure !== undefined) throw this.failure;
+    this.#untaken += 1;
+    this.#pipe.send(() => this.queue.push(bytes));
+    while (this.#untaken >= UNTAKEN_MAX && this.failure === undefined)
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Ends after what was sent; `then` runs when the other side has heard of it. */
+  end(error: AntipodeError | undefined, then: () => void = () => undefined): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.#pipe.send(() => {
+      this.queue.end(error);
+      then();
+    });
+  }
+
+  stopSending(error: AntipodeError): void {
+    this.failure ??= error;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Both ends hear of it at once. */
+  break(error: AntipodeError): void {
+    this.stopSending(error);
+    this.queue.end(error);
+  }
+
+  #onTaken(): void {
+    this.#untaken -= 1;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/** Opens a stream to the route's end and starts its handler there. */
+export function openFakeStream<Q, A>(
+  route: Route,
+  method: Method<Q, A, "duplex" | "clientStream" | "serverStream">,
+): RpcStream<Q, A> {
+  const { fabric, from, address } = route;
+  const where = `${address.host}:${address.port}${method.path}`;
+  const up = new Direction(fabric.pipe(from, address.host));
+  const down = new Direction(fabric.pipe(address.host, from));
+  const opening = fabric.pipe(from, address.host);
+  const abort = new AbortController();
+  let over = false;
+
+  const finish = (): void => {
+    over = true;
+    route.cancels.delete(breakBoth);
+    fabric.open.delete(stream);
+  };
+  const breakBoth = (reason: AntipodeError): void => {
+    if (over) return;
+    finish();
+    up.break(reason);
+    down.break(reason);
+    abort.abort(new AntipodeError("CANCELLED", `${method.path}: the caller went away`));
+  };
+  const stream: Tearable & { server?: FakeRpcServer } = {
+    hosts: [from, address.host],
+    tear: breakBoth,
+  };
+  fabric.open.add(stream);
+  route.cancels.add(breakBoth);
+
+  /** The handler is done: its caller hears it after all that was sent. */
+  const endFromServer = (error: AntipodeError | undefined): void => {
+    up.queue.end(new AntipodeError("CANCELLED", `${method.path}: the stream is over`));
+    down.end(error, () => {
+      if (over) return;
+      finish();
+      up.stopSending(
+        error ?? new AntipodeError("CANCELLED", `${where}: the other side has ended the stream`),
+      );
+    });
+  };
+  opening.send(() => {
+    const server = serverAt(route, where);
+    if (server instanceof AntipodeError) {
+      breakBoth(server);
+      return;
+    }
+    stream.server = server;
+    const binding = server.bindings.get(method.path);
+    if (binding === undefined || binding.kind !== "stream") {
+      endFromServer(
+        errorOfStatus(
+          grpcStatus.unimplemented,
+          `The server does not implement the method ${method.path}`,
+          where,
+        ),
+      );
+      return;
+    }
+    const cancelByServer = (): void => {
+      const reason = new AntipodeError(
+        "CANCELLED",
+        `${method.path}: the server cancelled the stream`,
+      );
+      down.stopSending(reason);
+      endFromServer(reason);
+      abort.abort(reason);
+    };
+    const there = endOver(
+      down,
+      up,
+      binding.method.response,
+      binding.method.request,
+      cancelByServer,
+    );
+    void binding.handle(there, { signal: abort.signal, peer: `${from}:0` }).then(
+      () => endFromServer(undefined),
+      (error: unknown) => {
+        if (!over) endFromServer(errorAcross(error, method.path, fabric)(where));
+      },
+    );
+  });
+  return endOver(up, down, method.request, method.response, () =>
+    breakBoth(new AntipodeError("CANCELLED", `${where}: the call was cancelled here`)),
+  );
+}
+
+function endOver<Out, In>(
+  out: Direction,
+  into: Direction,
+  outgoing: WireCodec<Out>,
+  incoming: WireCodec<In>,
+  cancel: () => void,
+): RpcStream<Out, In> {
+  async function* receive(): AsyncGenerator<In, void, undefined> {
+    for await (const bytes of into.queue.pull()) {
+      let message: In;
+      try {
+        message = decodeMessage(incoming, bytes);
+      } catch (error) {
+        cancel();
+        throw error;
+      }
+      yield message;
+    }
+  }
+  return {
+    send: async (message) => out.send(encodeMessage(outgoing, message).slice()),
+    incoming: { [Symbol.asyncIterator]: receive },
+    end: () => out.end(undefined),
+    cancel,
+  };
+}
