@@ -12,7 +12,6 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { fromHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
@@ -32,8 +31,11 @@ import {
   sealedKey,
 } from "./indexFormat.ts";
 
-/** A batch is worth its transaction from this many entries on: 32 MiB of chunks. */
-const BATCH_ENTRIES_MIN = 2048;
+/**
+ * A batch is worth its transaction, whose sync competes with those of the egroups, from this many
+ * entries on: 128 MiB of chunks, which a restart scans in a fifth of a second.
+ */
+const BATCH_ENTRIES_MIN = 8192;
 /** Smaller batches are written after this long, which bounds what a restart scans. */
 const BATCH_DELAY_MS = 500;
 /** About 10 MB of memory; at 16 KiB a chunk, 1 GiB of egroup not yet indexed. */
@@ -41,8 +43,12 @@ const ENTRIES_PENDING_MAX = 65_536;
 
 assert(BATCH_ENTRIES_MIN * 4 <= ENTRIES_PENDING_MAX, "batches are small beside what may wait");
 
-/** `undefined` as a place: the chunk was removed. */
-type Changes = Map<FingerprintHex, ChunkPlace | undefined>;
+interface Change {
+  readonly fingerprint: Fingerprint;
+  /** `undefined`: the chunk was removed. */
+  readonly place: ChunkPlace | undefined;
+}
+type Changes = Map<FingerprintHex, Change>;
 
 export interface ChunkIndexOptions {
   readonly index: KeyIndex;
@@ -99,27 +105,28 @@ export class ChunkIndex {
   }
 
   #findStored(fingerprint: Fingerprint, hex: FingerprintHex): ChunkPlace | undefined {
-    if (this.#pending.has(hex)) return this.#pending.get(hex);
-    if (this.#submitted.has(hex)) return this.#submitted.get(hex);
+    const change = this.#pending.get(hex) ?? this.#submitted.get(hex);
+    if (change !== undefined) return change.place;
     const value = this.#index.get(fingerprint);
     if (value === undefined) return undefined;
     const place = decodePlace(this.#codec, fingerprint, value);
     if (place === undefined) {
       this.distrust("an entry is damaged");
-      this.remove(hex);
+      this.remove(fingerprint, hex);
     }
     return place;
   }
 
   /** Records a synced copy; a later one replaces an earlier one. */
-  add(hex: FingerprintHex, place: ChunkPlace): void {
-    this.#pending.set(hex, place);
+  add(fingerprint: Fingerprint, hex: FingerprintHex, place: ChunkPlace): void {
+    // A copy: what comes in may be a view of a large frame.
+    this.#pending.set(hex, { fingerprint: fingerprint.slice(), place });
     this.#schedule();
   }
 
   /** The copy is bad: it counts as absent from here. */
-  remove(hex: FingerprintHex): void {
-    this.#pending.set(hex, undefined);
+  remove(fingerprint: Fingerprint, hex: FingerprintHex): void {
+    this.#pending.set(hex, { fingerprint: fingerprint.slice(), place: undefined });
     this.#schedule();
   }
 
@@ -248,11 +255,11 @@ export class ChunkIndex {
     this.#submitted = this.#pending;
     this.#pending = new Map();
     const writes: IndexWrite[] = [];
-    for (const [hex, place] of this.#submitted) {
-      const key = fromHex(hex);
-      assert(key !== undefined, "a fingerprint is kept as hexadecimal");
-      writes.push({ key, value: place && encodePlace(this.#codec, key, place) });
-    }
+    for (const { fingerprint, place } of this.#submitted.values())
+      writes.push({
+        key: fingerprint,
+        value: place && encodePlace(this.#codec, fingerprint, place),
+      });
     if (this.#isSealedChanged)
       writes.push({ key: sealedKey, value: encodeSealed(this.#codec, this.#sealed) });
     const meta: IndexMeta = {
@@ -270,7 +277,7 @@ export class ChunkIndex {
 
   /** What a failed batch held waits again, below what changed meanwhile. */
   #takeBack(): void {
-    for (const [hex, place] of this.#pending) this.#submitted.set(hex, place);
+    for (const [hex, change] of this.#pending) this.#submitted.set(hex, change);
     this.#pending = this.#submitted;
     this.#submitted = new Map();
     this.#isMetaChanged = true;

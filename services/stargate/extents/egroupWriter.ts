@@ -218,7 +218,7 @@ export class EgroupWriter {
   ): void {
     const { index } = this.#options;
     for (const { chunk, hex } of items) {
-      index.add(hex, {
+      index.add(chunk.fingerprint, hex, {
         egroup: current.egroup,
         offset: current.tailOffset,
         storedLength: chunk.stored.length,

@@ -128,7 +128,8 @@ export class LocalReader {
     const { egroup, offset } = want.place;
     const now = this.#options.index.find(want.fingerprint, want.hex);
     // Meanwhile another reader may have condemned it, and a repair written it anew elsewhere.
-    if (now?.egroup === egroup && now.offset === offset) this.#options.index.remove(want.hex);
+    if (now?.egroup === egroup && now.offset === offset)
+      this.#options.index.remove(want.fingerprint, want.hex);
     this.corruptCount += 1;
     const details = { fingerprint: want.hex, egroup, offset, reason };
     this.#options.log.warn(

@@ -21,6 +21,7 @@ import type { Disk } from "../../platform/disk.ts";
 import type { KeyIndexes } from "../../platform/keyIndex.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Fingerprint, FingerprintHex, StoredChunk } from "../chunks.ts";
+import { ByteGate } from "./byteGate.ts";
 import type { ChunkIndex } from "./chunkIndex.ts";
 import { EgroupFiles } from "./egroupFiles.ts";
 import {
@@ -139,8 +140,7 @@ class Store implements LocalStore {
   readonly #parts: StoreParts;
   /** Chunks on their way to the disk, and when they are there. */
   readonly #underWay = new Map<FingerprintHex, Promise<void>>();
-  #bytesWaiting = 0;
-  readonly #waiting: { readonly bytes: number; readonly enter: () => void }[] = [];
+  readonly #gate = new ByteGate(PUT_BYTES_WAITING_MAX);
   /** Puts and gets that have not settled. */
   readonly #active = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -182,11 +182,11 @@ class Store implements LocalStore {
           storedLength: chunk.stored.length,
         });
     }
-    await this.#enter(bytes);
+    await this.#gate.enter(bytes);
     try {
       return await this.#putNow(chunks);
     } finally {
-      this.#leave(bytes);
+      this.#gate.leave(bytes);
     }
   }
 
@@ -228,7 +228,7 @@ class Store implements LocalStore {
     const place = index.find(fingerprint, hex);
     if (place === undefined) return false;
     const { generation } = index;
-    if (place.generation < generation) index.add(hex, { ...place, generation });
+    if (place.generation < generation) index.add(fingerprint, hex, { ...place, generation });
     return true;
   }
 
@@ -293,24 +293,6 @@ class Store implements LocalStore {
     await this.#parts.writer.close();
     await this.#parts.files.close();
     await this.#parts.index.close();
-  }
-
-  /** First come, first served; a put larger than the bound goes alone. */
-  async #enter(bytes: number): Promise<void> {
-    const fits = this.#bytesWaiting === 0 || this.#bytesWaiting + bytes <= PUT_BYTES_WAITING_MAX;
-    if (this.#waiting.length === 0 && fits) this.#bytesWaiting += bytes;
-    else await new Promise<void>((enter) => this.#waiting.push({ bytes, enter }));
-  }
-
-  #leave(bytes: number): void {
-    this.#bytesWaiting -= bytes;
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const isTooMuch = this.#bytesWaiting + next.bytes > PUT_BYTES_WAITING_MAX;
-      if (this.#bytesWaiting > 0 && isTooMuch) return;
-      this.#waiting.shift();
-      this.#bytesWaiting += next.bytes;
-      next.enter();
-    }
   }
 }
 

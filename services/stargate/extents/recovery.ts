@@ -202,7 +202,7 @@ async function scanOne(
       fromOffset: from,
       onRecord: (record, offset) => {
         const { storedLength, rawLength, generation } = record;
-        index.add(toHex(record.fingerprint), {
+        index.add(record.fingerprint, toHex(record.fingerprint), {
           egroup,
           offset,
           storedLength,

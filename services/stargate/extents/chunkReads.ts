@@ -1,0 +1,186 @@
+/**
+ * The reading half of the chunk space: walks a chunk's CVMs until one has a good copy, own store
+ * first, and rewrites copies that were found bad (P7).
+ *
+ * A repair uses a copy only after its SHA-256 was computed anew: XXH64 proves that the bytes are what
+ * was written, SHA-256 that they are the chunk. Repairs run beside the read, at most
+ * `REPAIRS_WAITING_MAX`; one that finds no room is left to the scrub, the bad copy counts as absent.
+ */
+
+import { assert } from "../../base/assert.ts";
+import { equalBytes, toHex } from "../../base/bytes.ts";
+import { AntipodeError } from "../../base/errors.ts";
+import { type Codec, codecPlain } from "../../platform/codec.ts";
+import type { Fingerprint, StoredChunk } from "../chunks.ts";
+import type { LocalCopy } from "./localReader.ts";
+import type { Site } from "./site.ts";
+
+/** 4 MiB of chunks. */
+const REPAIRS_WAITING_MAX = 256;
+
+interface Search {
+  readonly fingerprint: Fingerprint;
+  /** CVMs still to be asked, best first. */
+  readonly candidates: number[];
+  readonly badAt: number[];
+  lastError: AntipodeError | undefined;
+  found: StoredChunk | undefined;
+}
+
+/** See the file's header. */
+export class ChunkReads {
+  readonly #site: Site;
+  readonly #repairs = new Set<Promise<void>>();
+  remoteCount = 0;
+  corruptCount = 0;
+  repairedCount = 0;
+  unrepairedCount = 0;
+
+  constructor(site: Site) {
+    this.#site = site;
+  }
+
+  /** For each fingerprint the chunk, or why there is none: `CHUNK_NOT_FOUND`, `CHUNK_CORRUPT`. */
+  async find(
+    fingerprints: readonly Fingerprint[],
+  ): Promise<readonly (StoredChunk | AntipodeError)[]> {
+    const searches = fingerprints.map((fingerprint) => this.#begin(fingerprint));
+    for (let round = 0; round < this.#site.memberCount; round++) {
+      const byCvm = new Map<number, Search[]>();
+      for (const search of searches) {
+        if (search.found !== undefined) continue;
+        const cvm = search.candidates.shift();
+        if (cvm === undefined) continue;
+        const group = byCvm.get(cvm) ?? [];
+        group.push(search);
+        byCvm.set(cvm, group);
+      }
+      if (byCvm.size === 0) break;
+      await Promise.all(Array.from(byCvm, ([cvm, group]) => this.#askFor(cvm, group)));
+    }
+    return searches.map((search) => this.#conclude(search));
+  }
+
+  /** Resolves when no repair is under way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#repairs);
+  }
+
+  #begin(fingerprint: Fingerprint): Search {
+    const { cvm, suspects } = this.#site;
+    const live = this.#site.live();
+    const others = this.#site.order(fingerprint).filter((other) => other !== cvm);
+    // One that has lost its lease may still be there: asked last.
+    const candidates = [
+      cvm,
+      ...suspects.sort(others.filter((other) => live.has(other))),
+      ...others.filter((other) => !live.has(other)),
+    ];
+    return { fingerprint, candidates, badAt: [], lastError: undefined, found: undefined };
+  }
+
+  async #askFor(cvm: number, group: readonly Search[]): Promise<void> {
+    let copies: readonly LocalCopy[];
+    try {
+      const fingerprints = group.map(({ fingerprint }) => fingerprint);
+      copies = await this.#site.ask(cvm, (holder) => holder.get(fingerprints));
+    } catch (error) {
+      if (!(error instanceof AntipodeError)) throw error;
+      for (const search of group) search.lastError = error;
+      return;
+    }
+    assert(copies.length === group.length, "a holder answers for every fingerprint");
+    for (const [i, search] of group.entries()) {
+      const copy = copies[i];
+      if (copy === undefined || copy.kind === "absent") continue;
+      if (copy.kind === "found") {
+        search.found = copy.chunk;
+        if (cvm !== this.#site.cvm) this.remoteCount += 1;
+        continue;
+      }
+      search.lastError = copy.error;
+      if (copy.kind === "failed") continue;
+      search.badAt.push(cvm);
+      this.corruptCount += 1;
+    }
+  }
+
+  #conclude(search: Search): StoredChunk | AntipodeError {
+    const { found, badAt, lastError } = search;
+    if (found !== undefined) {
+      if (badAt.length > 0) this.#beginRepair(found, badAt);
+      return found;
+    }
+    const fingerprint = toHex(search.fingerprint);
+    return badAt.length > 0
+      ? new AntipodeError(
+          "CHUNK_CORRUPT",
+          `every reachable copy of chunk ${fingerprint} is bad`,
+          { fingerprint, badAt: badAt.join(",") },
+          lastError,
+        )
+      : new AntipodeError(
+          "CHUNK_NOT_FOUND",
+          `no reachable CVM holds chunk ${fingerprint}`,
+          { fingerprint },
+          lastError,
+        );
+  }
+
+  #beginRepair(good: StoredChunk, badAt: readonly number[]): void {
+    if (this.#repairs.size >= REPAIRS_WAITING_MAX) {
+      this.unrepairedCount += badAt.length;
+      return;
+    }
+    const repair = this.#repair({ ...good, stored: good.stored.slice() }, badAt).finally(() =>
+      this.#repairs.delete(repair),
+    );
+    this.#repairs.add(repair);
+  }
+
+  async #repair(good: StoredChunk, badAt: readonly number[]): Promise<void> {
+    const fingerprint = toHex(good.fingerprint);
+    for (const cvm of badAt) {
+      try {
+        verifyChunk(this.#site.codec, good);
+        await this.#site.ask(cvm, (holder) => holder.put([good]));
+        this.repairedCount += 1;
+        this.#site.log.info(
+          { event: "extents.chunk-repaired", fingerprint, cvm },
+          "bad copy of a chunk was written anew",
+        );
+      } catch (error) {
+        if (!(error instanceof AntipodeError)) throw error;
+        this.unrepairedCount += 1;
+        this.#site.log.warn(
+          { event: "extents.repair-failed", fingerprint, cvm, err: error },
+          "bad copy of a chunk could not be written anew",
+        );
+      }
+    }
+  }
+}
+
+/**
+ * Plain bytes of a chunk; a view of the stored ones when they are plain.
+ * @throws AntipodeError `CHUNK_CORRUPT` when the stored bytes are no such block
+ */
+export function plainBytes(codec: Codec, chunk: StoredChunk): Uint8Array {
+  return chunk.codec === codecPlain
+    ? chunk.stored
+    : codec.decompress(chunk.stored, chunk.rawLength);
+}
+
+/**
+ * Computes a chunk's fingerprint anew. For chunks that come from outside, and before a repair.
+ * @returns the plain bytes
+ * @throws AntipodeError `FINGERPRINT_MISMATCH`, `CHUNK_CORRUPT`
+ */
+export function verifyChunk(codec: Codec, chunk: StoredChunk): Uint8Array {
+  const raw = plainBytes(codec, chunk);
+  if (raw.length === chunk.rawLength && equalBytes(codec.sha256(raw), chunk.fingerprint))
+    return raw;
+  throw new AntipodeError("FINGERPRINT_MISMATCH", "a chunk is not what its fingerprint names", {
+    fingerprint: toHex(chunk.fingerprint),
+  });
+}
