@@ -19,7 +19,8 @@ import type { Net } from "../platform/net.ts";
 import type { Random } from "../platform/random.ts";
 import type { Rpc, RpcClient } from "../platform/rpc.ts";
 import { createBlockMap } from "./blockmap/blockMap.ts";
-import { chunkBindings, createChunkSpace } from "./extents/chunkSpace.ts";
+import { chunkBindings } from "./extents/chunkBindings.ts";
+import { createChunkSpace } from "./extents/chunkSpace.ts";
 import { openLocalStore } from "./extents/localStore.ts";
 import { placementOrder, separateMember } from "./extents/placement.ts";
 import { createNbdServer } from "./nbd/server.ts";
@@ -65,7 +66,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const { config, clock, codec, coordinator, log } = ports;
   const self = ownMember(config);
   const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
-  const store = await openLocalStore({ ...ports, folder: "extents", identity });
+  const local = await openLocalStore({ ...ports, folder: "extents", identity });
   const replicas = await openOplog({
     ...ports,
     folder: "oplog",
@@ -77,12 +78,14 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const clientOf = (cvm: number): RpcClient => ports.rpc.connect(memberOf(config, cvm).stargate);
   const members = config.members.map((member) => separateMember(member.cvm));
   const space = createChunkSpace({
-    ...ports,
-    selfCvm: config.cvm,
-    store,
+    cvm: config.cvm,
     members,
+    local,
+    client: clientOf,
     live: () => liveOrAll(view, config),
-    clientOf,
+    codec,
+    clock,
+    log,
   });
   const blockMap = createBlockMap({ source: space, codec });
   const peerServer = createPeerServer({ replicas, clock });
@@ -111,7 +114,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   });
   const acceptLeader = (epoch: number): Promise<void> => fence.accept(epoch);
   const server = await ports.rpc.serve(self.stargate, [
-    ...chunkBindings({ store, codec, log }),
+    ...chunkBindings({ local, codec }),
     ...peerServer.bindings,
     ...ioBindings((id) => host.serve(id)),
     ...receiveBindings({ space, codec, log }),
@@ -150,7 +153,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
       for (const forwarder of forwarders.all()) forwarder.close();
       await server.close();
       await replicas.close();
-      await store.close();
+      await local.close();
     },
   };
 }
