@@ -1,7 +1,7 @@
 /**
  * Finds the process that a service already has: the recorded one, or one that genesis started but
- * did not live to record. The latter is known by the port it holds and by the last word of its
- * command line, the path of its configuration, which no other service of any lab has.
+ * did not live to record. The latter is known by the port it holds and by its command line,
+ * which ends with the path of its configuration that no other service of any lab has.
  */
 
 import type { Processes, ProcessHandle } from "../platform/processes.ts";
@@ -26,7 +26,5 @@ export async function findUnrecorded(
   const pid = Number(/\(pid (\d+)\)$/.exec(holder ?? "")?.[1] ?? 0);
   if (pid === 0) return undefined;
   const found = await processes.find(pid);
-  const signature = spec.args.at(-1);
-  if (found === undefined || signature === undefined) return undefined;
-  return found.commandLine.includes(signature) ? found.handle : undefined;
+  return found?.commandLine.endsWith(spec.args.join(" ")) ? found.handle : undefined;
 }
