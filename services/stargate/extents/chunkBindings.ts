@@ -33,6 +33,7 @@ type Request = Infer<typeof PutChunksRequest>;
 type Response = Infer<typeof PutChunksResponse>;
 
 export interface ChunkBindingsOptions {
+  /** This CVM's own store. */
   readonly local: LocalStore;
   readonly codec: Codec;
 }

@@ -35,6 +35,7 @@ export interface ChunkSpaceOptions {
   /** This CVM; one of the members. */
   readonly cvm: number;
   readonly members: readonly PlacementMember[];
+  /** This CVM's own store. */
   readonly local: LocalStore;
   /** Calls to another member's Stargate. Asked once for each. */
   readonly client: (cvm: number) => RpcClient;
