@@ -144,24 +144,25 @@ describe("local store", () => {
   });
 
   it("never returns a rotten copy, and takes a new one (X2, P7)", async () => {
-    const world = createExtentWorld();
     const chunks = chunksOf(1, 4);
-    for (let position = 64; position < 64 + 4 * 1300; position += 37) {
+    let rottenCount = 0;
+    for (let position = 64; ; position += 41) {
+      const world = createExtentWorld();
       const store = await world.open();
       await store.put(chunks);
       if (position >= (world.disk.content(EGROUP_1)?.length ?? 0)) break;
       world.disk.corrupt(EGROUP_1, position, 0x10);
       const missing = await missingIn(store, chunks);
+      rottenCount += missing.length;
       const copies = kindsOf(await store.get(fingerprintsOf(chunks)));
       expect(missing.map((slot) => copies[slot])).toEqual(missing.map(() => "absent"));
       expect(store.has(fingerprintsOf(chunks))).toEqual(chunks.map((_, i) => !missing.includes(i)));
-      const outcome = await store.put(chunks);
-      expect(outcome.storedCount).toBe(missing.length);
+      expect(store.stats().corruptCount).toBe(missing.length);
+      expect((await store.put(chunks)).storedCount).toBe(missing.length);
       expect(await missingIn(store, chunks)).toEqual([]);
       await store.close();
-      world.disk.corrupt(EGROUP_1, position, 0x10);
     }
-    expect(world.log.of("extents.chunk-corrupt").length).toBeGreaterThan(50);
+    expect(rottenCount).toBeGreaterThan(50);
   });
 
   it("does not take a sound record at the wrong place for the one asked (P7)", async () => {
@@ -191,17 +192,19 @@ describe("local store", () => {
     await store.close();
   });
 
-  it("goes on when the index cannot be written, and finds all by the next scan", async () => {
+  it("goes on when the index cannot be written, and the next opening finds all", async () => {
     const world = createExtentWorld();
     const store = await world.open();
-    world.indexes.failWrites("DISK_FULL", 100);
     const chunks = chunksOf(1, 30);
+    world.indexes.failWrites("DISK_FULL", 1);
     await store.put(chunks);
+    expect(await missingIn(store, chunks)).toEqual([]);
     await store.close();
-    expect(world.log.of("extents.index-behind").length).toBeGreaterThan(0);
-    world.indexes.failWrites("DISK_FULL", 0);
-    const again = createExtentWorld();
-    expect(again.log.lines).toEqual([]);
+    expect(world.log.of("extents.index-behind").length).toBe(1);
+    const again = await world.open();
+    expect(again.recovery.scannedRecords).toBe(30);
+    expect(await missingIn(again, chunks)).toEqual([]);
+    await again.close();
   });
 
   it("stamps chunks that a writer finds with the present generation, across a restart", async () => {

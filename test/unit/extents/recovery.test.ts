@@ -252,7 +252,7 @@ describe("recovery of the extent store", () => {
   for (const operation of operations)
     for (const errno of ["EIO", "ENOSPC"] as const)
       it(`survives the failure of any one ${operation} with ${errno}: typed, and nothing acknowledged is lost`, async () => {
-        for (let afterCount = 0; afterCount < 12; afterCount++) {
+        for (let afterCount = 0; afterCount < 10; afterCount++) {
           const world = createExtentWorld();
           const store = await world.open(SMALL);
           const old = chunksOf(1, 30);
@@ -270,10 +270,15 @@ describe("recovery of the extent store", () => {
           world.indexes.crash(createPrng(afterCount + 1));
           // The plan may not have come to pass yet: the failure may hit this opening too.
           const again = await world.open(SMALL).catch(() => world.open(SMALL));
-          const missing = await missingIn(again, [...old, ...acknowledged]);
-          const still =
-            missing.length === 0 ? [] : await missingIn(again, [...old, ...acknowledged]);
-          expect(still, `after ${afterCount}`).toEqual([]);
+          const all = [...old, ...acknowledged];
+          const missing = await missingIn(again, all);
+          // A file that could not be read at opening (F9) is there again at the next.
+          await again.close();
+          const last = missing.length > 0 ? await world.open(SMALL) : undefined;
+          expect(
+            last === undefined ? [] : await missingIn(last, all),
+            `after ${afterCount}`,
+          ).toEqual([]);
         }
       });
 });
