@@ -1,0 +1,115 @@
+/**
+ * What an activation asks of the site that was active before: is it reachable, is it active still?
+ * And what it tells it. A source that cannot be reached does not stop a failover: that is what
+ * failover is for. It becomes inactive when the sites meet again, because its generation is lower.
+ */
+
+import { AntipodeError, messageOf } from "../../base/errors.ts";
+import type { Term } from "../../platform/coordination/election.ts";
+import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
+import { standingOf } from "../protection/standings.ts";
+import { callRemote, meet, senderOf } from "../remote/client.ts";
+import type { SiteKey } from "../remote/identity.ts";
+import type { Site } from "../site.ts";
+import { cerebroKeys, type PdRecord, type RemoteRecord } from "../state/records.ts";
+import { listRecords } from "../state/store.ts";
+
+/** An unreachable source must not delay a failover for long. */
+const SOURCE_DEADLINE_MS = 2000;
+
+export interface SourceAnswer {
+  readonly generation: number;
+  readonly warnings: readonly string[];
+}
+
+/** The remote site behind which the domain's source is, if this site has one. */
+async function remoteOfSource(site: Site, pd: PdRecord): Promise<RemoteRecord | undefined> {
+  const remotes = await listRecords<RemoteRecord>(site.coordinator, cerebroKeys.remotes);
+  return (
+    remotes.find((remote) => remote.value.site === pd.sourceSite) ??
+    remotes.find((remote) => remote.value.name === pd.sourceSite)
+  )?.value;
+}
+
+/**
+ * Asks the source for its standing.
+ * @throws AntipodeError `PD_ALREADY_ACTIVE` when it is active there and `force` is false
+ */
+export async function askSource(
+  site: Site,
+  term: Term,
+  key: SiteKey,
+  pd: PdRecord,
+  force: boolean,
+): Promise<SourceAnswer> {
+  if (pd.sourceSite === site.config.site) return { generation: 0, warnings: [] };
+  const remote = await remoteOfSource(site, pd);
+  if (remote === undefined)
+    return {
+      generation: 0,
+      warnings: [
+        `The site ${pd.sourceSite} is not defined as a remote site here: it was not asked whether ${pd.name} is still active there.`,
+      ],
+    };
+  let generation: number;
+  let state: string;
+  try {
+    await meet(site, term, key, remote.name);
+    const answer = await callRemote(
+      site,
+      remote,
+      RemoteCerebroService.hello,
+      { sender: senderOf(site, term, key), standings: [standingOf(pd.name, pd)] },
+      { deadlineMs: SOURCE_DEADLINE_MS, signal: term.signal },
+    );
+    const standing = answer.standings.find((entry) => entry.pd === pd.name);
+    generation = standing?.generation ?? 0;
+    state = standing?.state ?? "";
+  } catch (error) {
+    return {
+      generation: 0,
+      warnings: [
+        `The site ${pd.sourceSite} could not be asked (${messageOf(error)}): writes that it acknowledges now are not in this failover.`,
+      ],
+    };
+  }
+  if (state !== "active") return { generation, warnings: [] };
+  if (!force)
+    throw new AntipodeError(
+      "PD_ALREADY_ACTIVE",
+      `the protection domain ${pd.name} is active at the site ${pd.sourceSite}, which answers; give --force to deactivate it there and activate it here`,
+      { pd: pd.name, site: pd.sourceSite, generation },
+    );
+  return {
+    generation,
+    warnings: [
+      `${pd.name} was active at the site ${pd.sourceSite}; it is told to become inactive. What was written there after the recovery point is not here.`,
+    ],
+  };
+}
+
+/** Tells the source; when it cannot be told now, the comparison of standings will. */
+export async function tellSource(
+  site: Site,
+  term: Term,
+  key: SiteKey,
+  pd: PdRecord,
+  generation: number,
+): Promise<void> {
+  const remote = await remoteOfSource(site, pd);
+  if (remote === undefined || remote.site === site.config.site) return;
+  try {
+    await callRemote(
+      site,
+      remote,
+      RemoteCerebroService.deactivate,
+      { sender: senderOf(site, term, key), pd: pd.name, generation },
+      { deadlineMs: SOURCE_DEADLINE_MS, signal: term.signal },
+    );
+  } catch (error) {
+    site.log.warn(
+      { event: "source.untold", pd: pd.name, site: pd.sourceSite, err: error },
+      "source could not be told of the activation",
+    );
+  }
+}

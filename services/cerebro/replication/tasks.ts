@@ -1,0 +1,96 @@
+/**
+ * Decisions on the tasks of a job, as pure functions over the board's view: which one a worker may
+ * take, what the leader does next, when an error ends a job.
+ */
+
+import type { ErrorCode } from "../../base/errors.ts";
+import { RETRY_BACKOFF_MS, RETRY_BACKOFF_MS_MAX } from "../limits.ts";
+import type { JobDisk, JobRecord, TaskRecord } from "../state/records.ts";
+import { backoffMs } from "../state/wakeup.ts";
+import { isEnded } from "./jobMachine.ts";
+
+/** Errors that no repetition cures: the order itself is wrong. Everything else is tried again (P9). */
+const REFUSALS: readonly ErrorCode[] = [
+  "INVALID_ARGUMENT",
+  "MESSAGE_INVALID",
+  "UNIMPLEMENTED",
+  "FORMAT_UNSUPPORTED",
+  "SIGNATURE_INVALID",
+  "REMOTE_IDENTITY_CHANGED",
+  "PD_ALREADY_ACTIVE",
+  "RECOVERY_POINT_NOT_FOUND",
+  "REMOTE_NOT_FOUND",
+];
+
+/** Does this error end the job? */
+export function isRefusal(code: string): boolean {
+  return REFUSALS.some((refusal) => refusal === code);
+}
+
+/** Index of the task for the top of a vDisk: tops come after all subtree tasks. */
+export function topIndexOf(disks: readonly JobDisk[], disk: number): number {
+  const bundles = disks.reduce((sum, entry) => sum + entry.bundleCount, 0);
+  return bundles + disks.slice(0, disk).filter((entry) => entry.ships).length;
+}
+
+/** Pause before a task that failed is tried again. */
+export function retryDelayMs(task: TaskRecord): number {
+  return task.failures === 0 ? 0 : backoffMs(task.failures, RETRY_BACKOFF_MS, RETRY_BACKOFF_MS_MAX);
+}
+
+/** A task with what decides whether a worker may take it. */
+export interface Candidate {
+  readonly job: JobRecord;
+  readonly task: TaskRecord;
+  readonly claimed: boolean;
+  /** Since this process saw the task change. */
+  readonly idleMs: number;
+}
+
+/**
+ * Ms until a worker may take the task: 0 now, `undefined` not at all as things are.
+ */
+export function claimableIn(candidate: Candidate): number | undefined {
+  const { job, task, claimed, idleMs } = candidate;
+  if (job.state !== "RUNNING" || task.state !== "open" || claimed) return undefined;
+  return Math.max(0, retryDelayMs(task) - idleMs);
+}
+
+/** What the leader does for a job that is RUNNING. */
+export type RunStep =
+  | { readonly kind: "wait" }
+  | { readonly kind: "addTops"; readonly disks: readonly number[] }
+  | { readonly kind: "shipped" }
+  | { readonly kind: "refused"; readonly code: string; readonly message: string };
+
+/** Tops follow when all subtrees of their vDisk are done; the job has shipped when all tops are. */
+export function nextRunStep(job: JobRecord, tasks: readonly TaskRecord[]): RunStep {
+  const refused = tasks.find((task) => task.state === "refused");
+  if (refused !== undefined)
+    return { kind: "refused", code: refused.errorCode, message: refused.errorMessage };
+  const doneOf = (disk: number, kind: TaskRecord["kind"]): number =>
+    tasks.filter((task) => task.disk === disk && task.kind === kind && task.state === "done")
+      .length;
+  const shipping = job.disks.flatMap((disk, index) => (disk.ships ? [{ disk, index }] : []));
+  const ready = shipping
+    .filter(({ disk, index }) => doneOf(index, "subtrees") === disk.bundleCount)
+    .map(({ index }) => index);
+  const missing = ready.filter(
+    (index) => !tasks.some((task) => task.disk === index && task.kind === "top"),
+  );
+  if (missing.length > 0) return { kind: "addTops", disks: missing };
+  const shipped = shipping.every(({ index }) => doneOf(index, "top") === 1);
+  return shipped ? { kind: "shipped" } : { kind: "wait" };
+}
+
+/** What people read while nothing moves, or "". */
+export function waitingText(
+  job: JobRecord,
+  tasks: readonly TaskRecord[],
+  runningCount: number,
+): string {
+  if (isEnded(job.state)) return "";
+  if (job.waiting !== "" || runningCount > 0) return job.waiting;
+  const failed = tasks.find((task) => task.state === "open" && task.failures > 0);
+  return failed === undefined ? "" : `${failed.errorCode}: ${failed.errorMessage}`;
+}
