@@ -7,6 +7,7 @@
  */
 
 import { assert } from "../../base/assert.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import { CHUNK_SIZE_BYTES, NODE_FANOUT, TIB } from "../../base/units.ts";
 
 /** Largest address space; base/errors.ts SIZE_INVALID tells people the same number. */
@@ -30,12 +31,15 @@ export interface Place {
   readonly index: number;
 }
 
-/** The geometry of a vDisk of this size, 1 byte to VDISK_SIZE_BYTES_MAX. */
+/**
+ * The geometry of a vDisk of this size, 1 byte to VDISK_SIZE_BYTES_MAX.
+ * @throws AntipodeError `SIZE_INVALID` for any other: sizes come with requests
+ */
 export function geometryOf(sizeBytes: number): Geometry {
-  assert(
-    Number.isSafeInteger(sizeBytes) && sizeBytes > 0 && sizeBytes <= VDISK_SIZE_BYTES_MAX,
-    "a vDisk's size is between 1 byte and 64 TiB",
-  );
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 1 || sizeBytes > VDISK_SIZE_BYTES_MAX)
+    throw new AntipodeError("SIZE_INVALID", "a vDisk's size is between 1 byte and 64 TiB", {
+      sizeBytes,
+    });
   const chunkCount = Math.ceil(sizeBytes / CHUNK_SIZE_BYTES);
   let height = 1;
   while (chunksUnder(height) < chunkCount) height += 1;

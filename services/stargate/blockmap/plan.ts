@@ -4,6 +4,7 @@
  */
 
 import { assert } from "../../base/assert.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import type { Fingerprint } from "../chunks.ts";
 import { type Change, descend, noneSkipped, topChange } from "./changes.ts";
 import type { Root } from "./fingerprints.ts";
@@ -33,6 +34,7 @@ export const PLAN_SUBTREES_MAX = 1024;
 /**
  * The subtrees that differ between a root and its base, at the level whose number of them comes
  * nearest to `subtreesMax` in ratio.
+ * @throws AntipodeError `INVALID_ARGUMENT` when `subtreesMax` is not 1 to PLAN_SUBTREES_MAX
  */
 export async function plan(
   nodes: Nodes,
@@ -40,10 +42,8 @@ export async function plan(
   roots: { readonly root: Root; readonly base: Root },
   subtreesMax: number,
 ): Promise<Plan> {
-  assert(
-    Number.isInteger(subtreesMax) && subtreesMax >= 1 && subtreesMax <= PLAN_SUBTREES_MAX,
-    "a plan is bounded",
-  );
+  if (!Number.isInteger(subtreesMax) || subtreesMax < 1 || subtreesMax > PLAN_SUBTREES_MAX)
+    throw new AntipodeError("INVALID_ARGUMENT", "a plan has 1 to 1024 subtrees", { subtreesMax });
   const skipped = noneSkipped();
   /** Subtrees that are zero now need no shipping: the nodes above say so. */
   const keepData = (changes: readonly Change[], tally: typeof skipped): Subtree[] => {
