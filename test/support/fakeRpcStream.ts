@@ -54,12 +54,6 @@ class Direction {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** Both ends hear of it at once. */
-  break(error: AntipodeError): void {
-    this.stopSending(error);
-    this.queue.end(error);
-  }
-
   #onTaken(): void {
     this.#untaken -= 1;
     for (const wake of this.#waiting.splice(0)) wake();
@@ -87,9 +81,13 @@ export function openFakeStream<Q, A>(
   const breakBoth = (reason: AntipodeError): void => {
     if (over) return;
     finish();
-    up.break(reason);
-    down.break(reason);
-    abort.abort(new AntipodeError("CANCELLED", `${method.path}: the caller went away`));
+    // The caller hears the reason; for the serving end it is always that its caller went away.
+    const gone = new AntipodeError("CANCELLED", `${method.path}: the caller went away`);
+    up.stopSending(reason);
+    down.queue.end(reason);
+    down.stopSending(gone);
+    up.queue.end(gone);
+    abort.abort(gone);
   };
   const stream: Tearable & { server?: FakeRpcServer } = {
     hosts: [from, address.host],
@@ -142,6 +140,7 @@ export function openFakeStream<Q, A>(
       binding.method.response,
       binding.method.request,
       cancelByServer,
+      () => undefined,
     );
     void binding.handle(there, { signal: abort.signal, peer: `${from}:0` }).then(
       () => endFromServer(undefined),
@@ -150,9 +149,9 @@ export function openFakeStream<Q, A>(
       },
     );
   });
-  return endOver(up, down, method.request, method.response, () =>
-    breakBoth(new AntipodeError("CANCELLED", `${where}: the call was cancelled here`)),
-  );
+  const cancelHere = (): void =>
+    breakBoth(new AntipodeError("CANCELLED", `${where}: the call was cancelled here`));
+  return endOver(up, down, method.request, method.response, cancelHere, cancelHere);
 }
 
 function endOver<Out, In>(
@@ -161,6 +160,7 @@ function endOver<Out, In>(
   outgoing: WireCodec<Out>,
   incoming: WireCodec<In>,
   cancel: () => void,
+  onUnreadable: () => void,
 ): RpcStream<Out, In> {
   async function* receive(): AsyncGenerator<In, void, undefined> {
     for await (const bytes of into.queue.pull()) {
@@ -168,7 +168,7 @@ function endOver<Out, In>(
       try {
         message = decodeMessage(incoming, bytes);
       } catch (error) {
-        cancel();
+        onUnreadable();
         throw error;
       }
       yield message;

@@ -1,5 +1,6 @@
 /** Typed calls over gRPC (grpc-js): the adapter of platform/rpc.ts. */
 
+import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import type { Log } from "../log.ts";
 import type { Rpc, RpcClient } from "../rpc.ts";
 import { createRpcClient } from "./rpcClient.ts";
@@ -12,6 +13,8 @@ export interface RpcOptions {
 
 /** The machine's gRPC. */
 export function createRpc(options: RpcOptions = {}): Rpc {
+  // What the library would print on standard error, it also reports: as errors, which we type.
+  setLogVerbosity(logVerbosity.NONE);
   const clients = new Map<string, RpcClient>();
   return {
     connect(address) {

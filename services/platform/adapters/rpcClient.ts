@@ -122,12 +122,14 @@ function openStream<Q, A>(channel: Channel, method: StreamMethod<Q, A>): RpcStre
         new AntipodeError("CANCELLED", `${where}: the other side has ended the stream`, { where }),
       );
   });
+  const cancelHere = (): void => cancel(cancelled(where, undefined));
   return streamOver({
     duplex: call,
     outgoing: method.request,
     incoming: method.response,
     fate,
-    cancel: () => cancel(cancelled(where, undefined)),
+    cancel: cancelHere,
+    onUnreadable: cancelHere,
   });
 }
 

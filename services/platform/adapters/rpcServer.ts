@@ -162,6 +162,7 @@ function streamHandler(binding: StreamBinding, hall: Hall) {
         );
         refuse(answerOf(reason, method.path, hall.log), reason);
       },
+      onUnreadable: () => undefined,
     });
     const serve = async (): Promise<void> => {
       try {

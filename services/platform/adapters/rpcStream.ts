@@ -62,6 +62,8 @@ export interface StreamEnds<Out, In> {
   readonly incoming: WireCodec<In>;
   readonly fate: StreamFate;
   readonly cancel: () => void;
+  /** A message could not be read. The serving end leaves it to its handler to fail the call. */
+  readonly onUnreadable: () => void;
 }
 
 /** The port's stream over one end of a gRPC call. */
@@ -146,10 +148,15 @@ async function* receive<Out, In>(ends: StreamEnds<Out, In>): AsyncGenerator<In, 
       yield decodeMessage(ends.incoming, chunk);
   } catch (error) {
     if (ends.fate.breakage !== undefined) throw ends.fate.breakage;
-    ends.cancel();
+    ends.onUnreadable();
     throw (
       asAntipodeError(error) ?? new AntipodeError("PEER_UNREACHABLE", "the stream broke", {}, error)
     );
   }
+  // When a caller cancels or vanishes, Node's HTTP/2 stream tells its end first and its close, which
+  // grpc-js turns into "cancelled", a few ticks later, but before the next turn of the event loop.
+  await new Promise<void>((resolve) => {
+    setImmediate(resolve);
+  });
   if (ends.fate.breakage !== undefined) throw ends.fate.breakage;
 }
