@@ -79,6 +79,6 @@ export const MIRROR_RELIST_MS = 2000;
 assert(TASKS_PER_WRITE_MAX + 8 < 128, "a batch of tasks and its guards fit a transaction of etcd");
 assert(TASKS_PER_JOB_MAX > 2 * PD_MEMBERS_MAX, "every vDisk has room for a subtree task and a top");
 assert(
-  PROGRESS_WRITE_MS < SHIP_SILENCE_MS_MAX,
+  2 * PROGRESS_WRITE_MS < SHIP_SILENCE_MS_MAX,
   "a task writes progress before it counts as hanging",
 );

@@ -48,7 +48,12 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
     signer: createSigner(),
     log,
   };
-  const cerebro = await Cerebro.start({ site, onBug: (error) => onBug(error) });
+  const cerebro = await Cerebro.start({
+    site,
+    onBug: (error) => {
+      onBug(error);
+    },
+  });
   log.info({ event: "cerebro.ready", cvm: config.cvm }, "ready");
   await stopped;
   await cerebro.close();

@@ -71,7 +71,9 @@ export async function dispatch(
           error,
         );
       const pause = new Wakeup();
-      const stop = input.leadership.onChange(() => pause.notify());
+      const stop = input.leadership.onChange(() => {
+        pause.notify();
+      });
       await pause.wait(site.clock, RETRY_BACKOFF_MS, signal);
       stop();
     }

@@ -231,7 +231,9 @@ async function verify(site: Site, stream: VerifyStream, signal: AbortSignal): Pr
     if (disk.root === "") continue;
     const before = done;
     const walk = site.rpc.connect(ownMember(site.config).stargate).stream(VdiskService.verify);
-    const cancel = (): void => walk.cancel();
+    const cancel = (): void => {
+      walk.cancel();
+    };
     signal.addEventListener("abort", cancel, { once: true });
     try {
       await walk.send({ root: disk.root, sizeBytes: disk.sizeBytes });

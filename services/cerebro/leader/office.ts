@@ -95,7 +95,7 @@ export class Office {
   /** Runs a duty until it is done or the term ends, again and again after operating failures. */
   #supervise(duty: string, work: () => Promise<void>): void {
     const run = async (): Promise<void> => {
-      for (let failures = 1; !this.term.signal.aborted && this.term.isLeader(); failures++) {
+      for (let failures = 1; this.term.isLeader(); failures++) {
         try {
           await work();
           return;
@@ -161,9 +161,9 @@ export class Office {
   /** Tells every remote site what is active here, and hears what is active there (P4). */
   async #compareStandings(): Promise<void> {
     const { site, term, key } = this;
-    while (!term.signal.aborted) {
+    for (;;) {
       await this.#pause(STANDING_CHECK_MS);
-      if (term.signal.aborted || !term.isLeader()) return;
+      if (!term.isLeader()) return;
       const remotes = await listRecords<RemoteRecord>(site.coordinator, cerebroKeys.remotes);
       const pds = await listRecords<PdRecord>(site.coordinator, cerebroKeys.pds);
       for (const { value: remote } of remotes) {

@@ -51,8 +51,8 @@ export async function attemptCut(site: Site, term: Term, order: CutOrder): Promi
     callStargate(site, VdiskService.release, orderOf(id), CUT_ORDER_DEADLINE_MS),
   );
 
-  const broken = [...holds, ...marks, ...releases].find((answer) => !answer.ok);
-  if (broken !== undefined && !broken.ok)
+  const broken = [...holds, ...marks, ...releases].find((answer): answer is Failed => !answer.ok);
+  if (broken !== undefined)
     return { kind: "void", why: messageOf(broken.error), error: broken.error };
   let holdMs = 0;
   for (const release of releases) {
@@ -63,9 +63,11 @@ export async function attemptCut(site: Site, term: Term, order: CutOrder): Promi
   return { kind: "valid", holdMs, createdAtMs };
 }
 
-type Settled<A> =
-  | { readonly ok: true; readonly value: A }
-  | { readonly ok: false; readonly error: unknown };
+interface Failed {
+  readonly ok: false;
+  readonly error: unknown;
+}
+type Settled<A> = { readonly ok: true; readonly value: A } | Failed;
 
 async function settle<A>(call: Promise<A>): Promise<Settled<A>> {
   try {

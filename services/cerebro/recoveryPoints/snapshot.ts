@@ -350,8 +350,12 @@ async function awaitRoots(
   const startedMs = site.clock.now();
   const { revision } = await site.coordinator.list(prefix);
   const watch = site.coordinator.watch(prefix, revision + 1, {
-    onEvents: () => wakeup.notify(),
-    onCompacted: () => wakeup.notify(),
+    onEvents: () => {
+      wakeup.notify();
+    },
+    onCompacted: () => {
+      wakeup.notify();
+    },
   });
   try {
     while (site.clock.now() - startedMs < CUT_ROOTS_WAIT_MS_MAX) {

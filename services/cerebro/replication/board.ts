@@ -47,7 +47,9 @@ export class Board {
     this.#mirror = new Mirror(
       ports,
       cerebroKeys.replication,
-      (key, entry) => this.#onChange(key, entry),
+      (key, entry) => {
+        this.#onChange(key, entry);
+      },
       () => {
         for (const listener of [...this.#listeners]) listener();
       },

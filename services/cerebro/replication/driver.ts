@@ -54,7 +54,9 @@ export interface DriverInput {
 export async function driveJob(input: DriverInput, jobId: string): Promise<void> {
   const { site, term, board } = input;
   const wakeup = new Wakeup();
-  const stop = board.onChange(() => wakeup.notify());
+  const stop = board.onChange(() => {
+    wakeup.notify();
+  });
   let failures = 0;
   try {
     while (!term.signal.aborted) {

@@ -32,14 +32,16 @@ export async function ship(site: Site, shipment: Shipment): Promise<LedgerRecord
   const disk = present(job.disks[task.disk], "a task's vDisk is among the job's");
   const client = site.rpc.connect(ownMember(site.config).stargate);
   const stream = client.stream(VdiskService.ship);
-  let silent = false;
+  const heard: { silent: boolean } = { silent: false };
   const watchdog = (): { cancel(): void } =>
     site.clock.after(SHIP_SILENCE_MS_MAX, () => {
-      silent = true;
+      heard.silent = true;
       stream.cancel();
     });
   let timer = watchdog();
-  const cancel = (): void => stream.cancel();
+  const cancel = (): void => {
+    stream.cancel();
+  };
   signal.addEventListener("abort", cancel, { once: true });
   try {
     if (signal.aborted) throw new AntipodeError("CANCELLED", "the task was taken back");
@@ -63,7 +65,7 @@ export async function ship(site: Site, shipment: Shipment): Promise<LedgerRecord
     }
     throw new AntipodeError("PEER_UNREACHABLE", "Stargate ended a shipment before it was done");
   } catch (error) {
-    if (silent)
+    if (heard.silent)
       throw new AntipodeError("DEADLINE_EXCEEDED", "Stargate fell silent during a shipment", {
         job: job.id,
         task: task.index,

@@ -69,7 +69,9 @@ export class Worker {
   }
 
   start(): void {
-    this.#stopWatching = this.#input.board.onChange(() => this.#look());
+    this.#stopWatching = this.#input.board.onChange(() => {
+      this.#look();
+    });
     this.#look();
   }
 
@@ -102,7 +104,9 @@ export class Worker {
       }
     }
     this.#timer?.cancel();
-    this.#timer = this.#input.site.clock.after(Math.max(10, waitMs), () => this.#look());
+    this.#timer = this.#input.site.clock.after(Math.max(10, waitMs), () => {
+      this.#look();
+    });
   }
 
   #busy(task: Stored<TaskRecord>, now: number): boolean {

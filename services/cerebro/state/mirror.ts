@@ -64,6 +64,11 @@ export class Mirror {
     this.#timer?.cancel();
   }
 
+  /** Asked again after waiting. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   #arm(): void {
     this.#timer = this.#ports.clock.after(MIRROR_RELIST_MS / 2, () => {
       if (this.#closed) return;
@@ -77,12 +82,16 @@ export class Mirror {
     this.#reading = true;
     try {
       const snapshot = await this.#ports.coordinator.list(this.#prefix);
-      if (this.#closed) return;
+      if (this.#isClosed()) return;
       this.#heardAt = this.#ports.clock.now();
       this.#merge(snapshot);
       this.#watch ??= this.#ports.coordinator.watch(this.#prefix, snapshot.revision + 1, {
-        onEvents: (events, revision) => this.#onEvents(events, revision),
-        onCompacted: () => this.#onCompacted(),
+        onEvents: (events, revision) => {
+          this.#onEvents(events, revision);
+        },
+        onCompacted: () => {
+          this.#onCompacted();
+        },
       });
     } catch (error) {
       this.#ports.log.debug(

@@ -23,10 +23,10 @@ import type {
 /** A record as it was read. */
 export type Stored<T> = StoredRecord<T>;
 
-function checkObject<T>(value: unknown): T {
+function checkObject(value: unknown): object {
   if (typeof value !== "object" || value === null)
     throw new AntipodeError("COORDINATOR_CORRUPT", "the record is no object");
-  return value as T;
+  return value;
 }
 
 /**
@@ -34,7 +34,7 @@ function checkObject<T>(value: unknown): T {
  * @throws AntipodeError `COORDINATOR_CORRUPT` when the value is no JSON object
  */
 export function decodeRecord<T>(entry: KeyValue): Stored<T> {
-  return decodeChecked<T>(entry, checkObject);
+  return decodeChecked(entry, (value) => checkObject(value) as T);
 }
 
 /** The record under a key, or `undefined`. */
