@@ -72,7 +72,7 @@ interface World {
   life: number;
 }
 
-const DEFAULT_CAPACITY_BYTES = 1 << 40;
+const DEFAULT_CAPACITY_BYTES = 2 ** 40;
 
 /** An empty disk. */
 export function createFakeDisk(options: { readonly capacityBytes?: number } = {}): FakeDisk {
