@@ -45,7 +45,7 @@ export interface ReplicationWorld {
   /** Ships and lets time pass until that has ended. */
   ship(order: ShipOrder, signal?: AbortSignal): Promise<ShipLedger>;
   /** Breaks every stream between the sites. */
-  tear(): void;
+  readonly tear: () => void;
 }
 
 interface ShipMessage {
@@ -126,7 +126,7 @@ export function createReplicationWorld(
       await clock.tickUntil(() => ended, PATIENCE_MS);
       return shipped;
     },
-    tear() {
+    tear: () => {
       for (const { host } of targets) network.tear(SOURCE, host);
     },
   };

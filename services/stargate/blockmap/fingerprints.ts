@@ -66,12 +66,3 @@ export function rootFromHex(text: FingerprintHex): Root {
 export function rootToHex(root: Root): FingerprintHex {
   return root === undefined ? "" : toHex(root);
 }
-
-/** Cuts fingerprints that lie one after the other into views; `undefined` on a broken length. */
-export function splitFingerprints(joined: Uint8Array): readonly Fingerprint[] | undefined {
-  if (joined.length % FINGERPRINT_SIZE_BYTES !== 0) return undefined;
-  const list: Fingerprint[] = [];
-  for (let at = 0; at < joined.length; at += FINGERPRINT_SIZE_BYTES)
-    list.push(joined.subarray(at, at + FINGERPRINT_SIZE_BYTES));
-  return list;
-}

@@ -4,31 +4,15 @@
  * SHA-256 before anything is stored (P7, P10).
  */
 
-import { isAllZero, toHex, viewOf } from "../../base/bytes.ts";
+import { isAllZero, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
-import { CHUNK_SIZE_BYTES, FINGERPRINT_SIZE_BYTES } from "../../base/units.ts";
-import { type Codec, type CodecId, codecLz4, codecPlain } from "../../platform/codec.ts";
+import { CHUNK_SIZE_BYTES } from "../../base/units.ts";
+import { type Codec, codecPlain } from "../../platform/codec.ts";
 import type { StoredChunkMessage } from "../../platform/wire/stargate.ts";
 import { sameFingerprint } from "../blockmap/fingerprints.ts";
 import { decodeNode, type MapNode, NODE_SIZE_BYTES_MAX, NodeError } from "../blockmap/node.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
-
-/** Adds the checksum. The message shares the chunk's bytes. */
-export function toMessage(codec: Codec, chunk: StoredChunk): StoredChunkMessage {
-  return {
-    fingerprint: chunk.fingerprint,
-    codec: chunk.codec,
-    rawLength: chunk.rawLength,
-    stored: chunk.stored,
-    checksum: checksumOf(codec, chunk.stored),
-  };
-}
-
-function checksumOf(codec: Codec, stored: Uint8Array): Uint8Array {
-  const checksum = new Uint8Array(8);
-  viewOf(checksum).setBigUint64(0, codec.xxh64(stored), true);
-  return checksum;
-}
+import { chunkFromMessage } from "../extents/wireChunk.ts";
 
 /** A chunk that has proved to be what its fingerprint names. */
 export interface CheckedChunk extends StoredChunk {
@@ -38,26 +22,16 @@ export interface CheckedChunk extends StoredChunk {
 
 /**
  * Checks a chunk that came over the wire.
- * @throws AntipodeError `MESSAGE_INVALID` when it is no chunk at all, `FINGERPRINT_MISMATCH` when its
- * bytes are not what it says
+ * @throws AntipodeError `MESSAGE_INVALID` when it is no chunk at all, `CHUNK_CORRUPT` when its bytes changed
+ * on the way, `FINGERPRINT_MISMATCH` when they are not what its fingerprint names
  */
 export function checkMessage(codec: Codec, message: StoredChunkMessage): CheckedChunk {
-  const { fingerprint, rawLength, stored } = message;
-  const codecId = knownCodec(message.codec);
-  if (
-    fingerprint.length !== FINGERPRINT_SIZE_BYTES ||
-    codecId === undefined ||
-    (rawLength !== CHUNK_SIZE_BYTES && rawLength > NODE_SIZE_BYTES_MAX) ||
-    stored.length > rawLength
-  )
-    throw new AntipodeError("MESSAGE_INVALID", "a chunk has impossible fields", {
-      codec: message.codec,
+  const chunk = chunkFromMessage(codec, message);
+  const { rawLength } = chunk;
+  if (rawLength !== CHUNK_SIZE_BYTES && rawLength > NODE_SIZE_BYTES_MAX)
+    throw new AntipodeError("MESSAGE_INVALID", "neither as long as a data chunk nor as a node", {
       rawLength,
-      storedLength: stored.length,
     });
-  if (!sameBytes(message.checksum, checksumOf(codec, stored)))
-    throw mismatch(fingerprint, "a chunk's checksum does not fit its bytes");
-  const chunk = { fingerprint, codec: codecId, rawLength, stored };
   const raw = plainOf(codec, chunk);
   if (rawLength !== CHUNK_SIZE_BYTES) return { ...chunk, node: nodeOf(raw) };
   if (isAllZero(raw))
@@ -100,14 +74,6 @@ function nodeOf(raw: Uint8Array): MapNode {
       cause,
     );
   }
-}
-
-function knownCodec(id: number): CodecId | undefined {
-  return id === codecPlain || id === codecLz4 ? id : undefined;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function mismatch(fingerprint: Fingerprint, what: string, cause?: unknown): AntipodeError {

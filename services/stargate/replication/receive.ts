@@ -11,7 +11,6 @@
  */
 
 import { AntipodeError, type ErrorCode } from "../../base/errors.ts";
-import { FINGERPRINT_SIZE_BYTES } from "../../base/units.ts";
 import type { Infer } from "../../base/wire.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
@@ -21,9 +20,10 @@ import {
   type ReceiveResponse,
   ReceiveService,
 } from "../../platform/wire/stargate.ts";
-import { type FingerprintKey, keyOf, splitFingerprints } from "../blockmap/fingerprints.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
 import { childrenOf } from "../blockmap/node.ts";
 import type { ChunkSpace, Fingerprint } from "../chunks.ts";
+import { splitFingerprints } from "../extents/wireChunk.ts";
 import { type CheckedChunk, checkMessage } from "./frames.ts";
 import { createGate } from "./gate.ts";
 import {
@@ -111,12 +111,7 @@ async function carryOut(options: ReceiveOptions, request: Request): Promise<Resu
 }
 
 async function tellPresence({ space }: ReceiveOptions, request: Request): Promise<Result> {
-  const list = splitFingerprints(request.fingerprints);
-  if (list === undefined || list.length > QUERY_FINGERPRINTS_MAX)
-    throw invalid("a query has whole fingerprints, 16384 at most", {
-      lengthBytes: request.fingerprints.length,
-      fingerprintBytes: FINGERPRINT_SIZE_BYTES,
-    });
+  const list = splitFingerprints(request.fingerprints, QUERY_FINGERPRINTS_MAX);
   const present = await space.present(list, request.replicationFactor);
   return { present: Uint8Array.from(present, (isPresent) => (isPresent ? 1 : 0)) };
 }

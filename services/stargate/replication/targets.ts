@@ -11,7 +11,6 @@
  */
 
 import { assert, present } from "../../base/assert.ts";
-import { concatBytes } from "../../base/bytes.ts";
 import { AntipodeError, type ErrorCode, isErrorCode } from "../../base/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
@@ -19,7 +18,8 @@ import type { Log } from "../../platform/log.ts";
 import type { Address } from "../../platform/net.ts";
 import type { Rpc } from "../../platform/rpc.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
-import { plainOf, toMessage } from "./frames.ts";
+import { chunkToMessage, joinFingerprints } from "../extents/wireChunk.ts";
+import { plainOf } from "./frames.ts";
 import { type Answer, createLane, type Lane, type Request } from "./lane.ts";
 import type { Ledger } from "./ledger.ts";
 import {
@@ -104,7 +104,7 @@ class TargetPool implements Targets {
 
   async query(fingerprints: readonly Fingerprint[]): Promise<readonly boolean[]> {
     if (fingerprints.length === 0) return [];
-    const joined = concatBytes(fingerprints);
+    const joined = joinFingerprints(fingerprints);
     const { replicationFactor } = this.#options;
     const answer = await this.#ask("queries", () =>
       Promise.resolve({ fingerprints: joined, chunks: [], replicationFactor }),
@@ -127,7 +127,7 @@ class TargetPool implements Targets {
         }
         return {
           fingerprints: new Uint8Array(0),
-          chunks: missing.map((chunk) => toMessage(codec, chunk)),
+          chunks: missing.map((chunk) => chunkToMessage(codec, chunk)),
           replicationFactor,
         };
       },

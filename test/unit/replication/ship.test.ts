@@ -166,7 +166,7 @@ describe("ship and damage", () => {
     };
     await world.ship(await world.order(root, undefined));
     expect(damaged).toBe(1);
-    expect(world.refused).toEqual(["FINGERPRINT_MISMATCH"]);
+    expect(world.refused).toEqual(["CHUNK_CORRUPT"]);
     await expectReplica(world, codec, root);
   });
 
