@@ -9,7 +9,7 @@ import { reportFailure } from "./command.ts";
 import { createProgram, usageError } from "./program.ts";
 
 try {
-  const program = await createProgram();
+  const program = createProgram();
   await program.parseAsync(process.argv);
 } catch (error) {
   const usage = usageError(error);

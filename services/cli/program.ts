@@ -2,12 +2,20 @@
 
 import { Command, CommanderError } from "commander";
 import { AntipodeError } from "../base/errors.ts";
+import { addChaosCommands } from "./commands/chaos.ts";
+import { addJobCommands } from "./commands/job.ts";
 import { addLabCommands } from "./commands/lab.ts";
+import { addLinkCommands } from "./commands/link.ts";
+import { addPdCommands } from "./commands/pd.ts";
+import { addRecoveryPointCommands } from "./commands/recoveryPoint.ts";
+import { addRemoteCommands } from "./commands/remote.ts";
+import { addContainerCommands, addSiteCommands } from "./commands/site.ts";
+import { addVdiskCommands } from "./commands/vdisk.ts";
 
 const VERSION = "0.1.0";
 
 /** The program with every command. */
-export async function createProgram(): Promise<Command> {
+export function createProgram(): Command {
   const program = new Command("antipode");
   program
     .description(
@@ -33,6 +41,15 @@ export async function createProgram(): Promise<Command> {
       ].join("\n"),
     );
   addLabCommands(program);
+  addSiteCommands(program);
+  addContainerCommands(program);
+  addVdiskCommands(program);
+  addPdCommands(program);
+  addRecoveryPointCommands(program);
+  addRemoteCommands(program);
+  addJobCommands(program);
+  addLinkCommands(program);
+  addChaosCommands(program);
   return program;
 }
 
