@@ -24,9 +24,10 @@ import { asBuffer, asBytes } from "./buffers.ts";
 /** LMDB's own limit with pages of 4 KiB, less what the library keeps for itself. */
 const KEY_BYTES_MAX = 511;
 const PAGE_BYTES = 4096;
-/** Where a meta page has its magic: after the page header of 16 bytes. */
-const MAGIC_OFFSET = 16;
+/** Fields of a meta page, which begins with a page header of 24 bytes (mdb.c, struct MDB_meta). */
+const META = { magicAt: 24, versionAt: 28, pageSizeAt: 48, lastPageAt: 144 } as const;
 const MAGIC = 0xbeefc0de;
+const VERSION = 2;
 
 /** For the reason of a failed commit, which the library reports apart. */
 const REASON_WAIT_MS_MAX = 1000;
@@ -87,6 +88,7 @@ async function openChecked(path: string, folder: string): Promise<Database> {
   }
 }
 
+/** Both meta pages are LMDB's, and the file holds every page that they speak of. */
 async function checkMetaPages(file: string, folder: string): Promise<void> {
   const handle = await openFile(file, "r").catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
@@ -94,20 +96,31 @@ async function checkMetaPages(file: string, folder: string): Promise<void> {
   });
   if (handle === undefined) return;
   try {
+    const { size } = await handle.stat();
+    if (size === 0) return;
     const pages = Buffer.alloc(2 * PAGE_BYTES);
-    const { bytesRead } = await handle.read(pages, 0, pages.length, 0);
-    if (bytesRead === 0) return;
-    const sound = [0, PAGE_BYTES].some(
-      (at) => bytesRead >= at + PAGE_BYTES && pages.readUInt32LE(at + MAGIC_OFFSET) === MAGIC,
-    );
-    if (!sound)
-      throw new AntipodeError("DISK_FAILED", `the index in "${folder}" is no LMDB file`, {
-        folder,
-        reason: "format",
-      });
+    await handle.read(pages, 0, pages.length, 0);
+    if (
+      isSoundMeta(pages.subarray(0, PAGE_BYTES), size) &&
+      isSoundMeta(pages.subarray(PAGE_BYTES), size)
+    )
+      return;
+    throw new AntipodeError("DISK_FAILED", `the index in "${folder}" is no whole LMDB file`, {
+      folder,
+      reason: "format",
+    });
   } finally {
     await handle.close();
   }
+}
+
+function isSoundMeta(page: Buffer, fileBytes: number): boolean {
+  return (
+    page.readUInt32LE(META.magicAt) === MAGIC &&
+    page.readUInt32LE(META.versionAt) === VERSION &&
+    page.readUInt32LE(META.pageSizeAt) === PAGE_BYTES &&
+    (page.readBigUInt64LE(META.lastPageAt) + 1n) * BigInt(PAGE_BYTES) <= BigInt(fileBytes)
+  );
 }
 
 interface Place {
