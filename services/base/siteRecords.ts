@@ -31,6 +31,11 @@ export interface OwnerRecord {
   readonly epoch: number;
   /** CVMs that have every acknowledged record, the owner among them. */
   readonly peers: readonly number[];
+  /**
+   * Every listed peer has promised an epoch since the vDisk was made; set before anything is
+   * acknowledged. A listed peer that then knows of no promise has lost its files.
+   */
+  readonly served: boolean;
 }
 
 /** The drained part of a vDisk: content as a root plus everything in the oplog after `drainedLsn`. */

@@ -24,6 +24,7 @@ import { createChunkSpace } from "./extents/chunkSpace.ts";
 import { openLocalStore } from "./extents/localStore.ts";
 import { placementOrder, separateMember } from "./extents/placement.ts";
 import { createNbdServer } from "./nbd/server.ts";
+import type { OplogLimits } from "./oplog/limits.ts";
 import { openOplog } from "./oplog/oplog.ts";
 import { createPeerLink, type PeerLink } from "./oplog/peerLink.ts";
 import { createPeerServer } from "./oplog/peerServer.ts";
@@ -49,6 +50,8 @@ export interface StargatePorts {
   readonly net: Net;
   readonly random: Random;
   readonly rpc: Rpc;
+  /** Sizes of files, for small or simulated labs; defaults suit real disks. */
+  readonly sizes?: { readonly oplog: Partial<OplogLimits>; readonly egroupBytesMax: number };
 }
 
 export interface Stargate {
@@ -66,7 +69,12 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const { config, clock, codec, coordinator, log } = ports;
   const self = ownMember(config);
   const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
-  const local = await openLocalStore({ ...ports, folder: "extents", identity });
+  const local = await openLocalStore({
+    ...ports,
+    folder: "extents",
+    identity,
+    ...(ports.sizes && { egroupBytesMax: ports.sizes.egroupBytesMax }),
+  });
   const replicas = await openOplog({
     ...ports,
     folder: "oplog",

@@ -133,7 +133,11 @@ export class Catalog {
         // Written again unchanged: a container that is being deleted at this moment notices.
         { kind: "put", key: containerKey, value: container.value },
         { kind: "put", key: siteKeys.vdiskName(wanted.name), value: utf8(id) },
-        { kind: "put", key: siteKeys.owner(id), value: encodeRecord({ owner, epoch: 1, peers }) },
+        {
+          kind: "put",
+          key: siteKeys.owner(id),
+          value: encodeRecord({ owner, epoch: 1, peers, served: false }),
+        },
         {
           kind: "put",
           key: siteKeys.map(id),

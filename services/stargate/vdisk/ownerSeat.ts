@@ -52,9 +52,13 @@ export class OwnerSeat {
    * Writes a new record with the next epoch, if the record is still the one known here.
    * @throws AntipodeError `COORDINATOR_UNAVAILABLE`: it is not known whether it took place; call again
    */
-  async advance(owner: number, peers: readonly number[]): Promise<SeatOutcome> {
+  async advance(
+    owner: number,
+    peers: readonly number[],
+    served: boolean = this.#record.served,
+  ): Promise<SeatOutcome> {
     assert(peers.includes(owner), "an owner is one of its peers");
-    const wanted: OwnerRecord = { owner, epoch: this.#record.epoch + 1, peers: [...peers] };
+    const wanted: OwnerRecord = { owner, epoch: this.#record.epoch + 1, peers: [...peers], served };
     const result = await this.#settled(() =>
       this.#coordinator.transact({
         when: [{ kind: "modRevision", key: this.#key, equals: this.#revision }],

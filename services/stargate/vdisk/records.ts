@@ -58,7 +58,12 @@ export const decodeVdisk = (bytes: Uint8Array): VdiskRecord =>
   }) as VdiskRecord;
 
 export const decodeOwner = (bytes: Uint8Array): OwnerRecord =>
-  decode(bytes, "owner", { owner: "number", epoch: "number", peers: "object" }) as OwnerRecord;
+  decode(bytes, "owner", {
+    owner: "number",
+    epoch: "number",
+    peers: "object",
+    served: "boolean",
+  }) as OwnerRecord;
 
 export const decodeMap = (bytes: Uint8Array): MapRecord =>
   decode(bytes, "map", { root: "string", drainedLsn: "number" }) as MapRecord;

@@ -36,8 +36,6 @@ export interface TakeoverWorld {
 }
 
 const RETRY_PAUSE_MS = 100;
-/** Epoch of a record that `vdisk create` made and nobody has taken over yet. */
-const FIRST_EPOCH = 1;
 
 /**
  * Takes over and starts serving.
@@ -162,8 +160,7 @@ async function winSeat(
       vdisk: record.name,
       owner: found.owner,
     });
-  // Every listed peer has promised an epoch since the first takeover. One that has not lost its files.
-  if (found.epoch > FIRST_EPOCH && replica.state().promisedEpoch === 0)
+  if (found.served && replica.state().promisedEpoch === 0)
     throw new AntipodeError("NOT_OWNER", "this CVM's copy of the oplog is gone", {
       vdisk: record.name,
       owner: found.owner,
@@ -229,9 +226,9 @@ async function levelListed(
   };
   const others = seat.record.peers.filter((cvm) => cvm !== selfCvm);
   const following = (await Promise.all(others.map(levelOne))).filter((cvm) => cvm !== undefined);
-  if (following.length === others.length) return;
+  if (following.length === others.length && seat.record.served) return;
   const peers = [selfCvm, ...following];
-  const outcome = await seat.advance(selfCvm, peers);
+  const outcome = await seat.advance(selfCvm, peers, true);
   if (outcome.kind === "deposed")
     throw new AntipodeError("NOT_OWNER", "another CVM took over first", { vdiskId: target.id });
   target.log.configure(asEpoch(seat.epoch), peers);

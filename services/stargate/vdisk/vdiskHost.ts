@@ -27,6 +27,8 @@ export type Route =
 
 const SWEEP_MS = 400;
 const TAKEOVERS_AT_ONCE = 4;
+/** Between tries of the sweep; a request for the vDisk tries at once. */
+const TAKEOVER_PAUSE_MS_MAX = 4000;
 /** A later peer gives an earlier one this long, times its place. */
 const PEER_TURN_MS = 1500;
 
@@ -37,6 +39,8 @@ export class VdiskHost {
   readonly #acquiring = new Map<string, Promise<OwnedVdisk>>();
   /** Since when a vDisk's owner has been seen dead, monotonic. */
   readonly #ownerlessSince = new Map<string, number>();
+  /** Takeovers that failed: how often in a row, and when the sweep tries again. */
+  readonly #failed = new Map<string, { readonly count: number; readonly nextMs: number }>();
   #timer: Timer | undefined;
   #closed = false;
 
@@ -144,20 +148,34 @@ export class VdiskHost {
         !this.#isOurTurn(id, record)
       )
         continue;
-      this.#acquire(id).catch((error: unknown) => {
-        const fields = {
-          event: "vdisk.takeoverFailed",
-          vdisk: id,
-          code: codeOf(error),
-          reason: messageOf(error),
-        };
-        this.#world.vdisks.logger.info(fields, "takeover did not succeed");
-      });
+      this.#acquire(id).then(
+        () => this.#failed.delete(id),
+        (error: unknown) => {
+          this.#onTakeoverFailed(id, error);
+        },
+      );
     }
+  }
+
+  #onTakeoverFailed(id: string, error: unknown): void {
+    const { clock, logger } = this.#world.vdisks;
+    const count = (this.#failed.get(id)?.count ?? 0) + 1;
+    const pauseMs = Math.min(TAKEOVER_PAUSE_MS_MAX, SWEEP_MS * 2 ** Math.min(count - 1, 10));
+    this.#failed.set(id, { count, nextMs: clock.now() + pauseMs });
+    const fields = {
+      event: "vdisk.takeoverFailed",
+      vdisk: id,
+      count,
+      code: codeOf(error),
+      reason: messageOf(error),
+    };
+    logger.info(fields, "takeover did not succeed");
   }
 
   #isOurTurn(id: string, record: OwnerRecord): boolean {
     const { selfCvm } = this.#world.peers;
+    const pausedUntilMs = this.#failed.get(id)?.nextMs ?? 0;
+    if (this.#world.vdisks.clock.now() < pausedUntilMs) return false;
     if (record.owner === selfCvm) return true;
     if (this.#view.isLive(record.owner)) {
       this.#ownerlessSince.delete(id);

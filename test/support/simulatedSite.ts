@@ -1,0 +1,267 @@
+/**
+ * A whole site in one process and virtual time: production Stargates over fake disks, a fake network
+ * and an etcd in memory. CVMs are killed, lose power, are cut off and started again; a client talks
+ * NBD to them as a real one would. One seed gives one execution.
+ */
+
+import { createPrng, type Prng } from "../../services/base/prng.ts";
+import type { CvmConfig, MemberConfig } from "../../services/base/siteConfig.ts";
+import { MIB } from "../../services/base/units.ts";
+import { connectNbd, type NbdClient } from "../../services/guest/index.ts";
+import { createCodec } from "../../services/platform/adapters/codec.ts";
+import type { Clock, Timer } from "../../services/platform/clock.ts";
+import type { Codec } from "../../services/platform/codec.ts";
+import { VdiskService } from "../../services/platform/wire/stargate.ts";
+import { type Stargate, startStargate } from "../../services/stargate/index.ts";
+import { createFakeClock, type FakeClock } from "./fakeClock.ts";
+import { createFakeDisk, type FakeDisk } from "./fakeDisk.ts";
+import { createFakeKeyIndexes, type FakeKeyIndexes } from "./fakeKeyIndex.ts";
+import { createFakeLog, type FakeLog } from "./fakeLog.ts";
+import { createFakeNetwork, type FakeNetwork } from "./fakeNetwork.ts";
+import { createMemoryEtcd, type MemoryConnection, type MemoryEtcd } from "./memoryCoordinator.ts";
+
+const CALL_MS = 10_000;
+/** Files small enough that a run fills many of them. */
+const SMALL = { oplog: { segmentBytes: MIB, spareSegmentsMax: 1 }, egroupBytesMax: MIB };
+const DISK_BYTES = 256 * MIB;
+const CLIENT_HOST = "10.0.0.200";
+
+interface Cvm {
+  readonly config: CvmConfig;
+  readonly disk: FakeDisk;
+  readonly indexes: FakeKeyIndexes;
+  process: RunningProcess | undefined;
+}
+
+interface RunningProcess {
+  readonly clock: MortalClock;
+  readonly etcd: MemoryConnection;
+  stargate: Stargate | undefined;
+  failure: unknown;
+}
+
+/** A process's view of time: after its death no timer of it fires any more. */
+interface MortalClock extends Clock {
+  die(): void;
+}
+
+export interface SimulatedSite {
+  readonly clock: FakeClock;
+  readonly network: FakeNetwork;
+  readonly etcd: MemoryEtcd;
+  readonly log: FakeLog;
+  readonly prng: Prng;
+  readonly cvms: readonly number[];
+  /** Starts a CVM's Stargate; resolves at once, it becomes ready in virtual time. */
+  start(cvm: number): void;
+  isRunning(cvm: number): boolean;
+  /** `kill -9`: what was written is there, what was in memory is not. */
+  kill(cvm: number): void;
+  /** Power loss: what was not synced may be gone or torn. */
+  powerLoss(cvm: number): void;
+  /** Cuts the CVM from its etcd, or heals that. */
+  cutEtcd(cvm: number, isCut: boolean): void;
+  hostOf(cvm: number): string;
+  /** Waits for the promise while virtual time passes. */
+  wait<T>(work: Promise<T>, limitMs?: number): Promise<T>;
+  openDisk(exportName: string, cvm: number): Promise<NbdClient>;
+  createVdisk(name: string, sizeBytes: number, replicationFactor: number): Promise<void>;
+  /** Ends everything, so that nothing keeps running. */
+  end(): void;
+}
+
+/** Makes a site; nothing runs yet. */
+export async function simulatedSite(options: {
+  readonly seed: number;
+  readonly cvms: number;
+}): Promise<SimulatedSite> {
+  const clock = createFakeClock();
+  const log = createFakeLog();
+  const network = createFakeNetwork({ clock, log });
+  const etcd = createMemoryEtcd(clock);
+  const codec = await createCodec();
+  const prng = createPrng(options.seed);
+  const members: readonly MemberConfig[] = Array.from({ length: options.cvms }, (_, i) => ({
+    cvm: i + 1,
+    stargate: { host: `10.0.0.${i + 1}`, port: 2009 },
+    nbd: { host: `10.0.0.${i + 1}`, port: 10809 },
+    cerebro: { host: `10.0.0.${i + 1}`, port: 2020 },
+  }));
+  for (const a of members)
+    for (const b of members)
+      if (a.cvm < b.cvm) network.setDelay(a.stargate.host, b.stargate.host, 0.2);
+  const cvms = new Map<number, Cvm>(
+    members.map((member) => [member.cvm, makeCvm(member.cvm, members)]),
+  );
+  const cvmOf = (cvm: number): Cvm => {
+    const found = cvms.get(cvm);
+    if (found === undefined) throw new Error(`no CVM ${cvm}`);
+    return found;
+  };
+  const hostOf = (cvm: number): string => `10.0.0.${cvm}`;
+  const stopProcess = (cvm: number): void => {
+    const one = cvmOf(cvm);
+    one.process?.clock.die();
+    one.process?.etcd.cut();
+    one.process = undefined;
+    network.kill(hostOf(cvm));
+  };
+  const wait = async <T>(work: Promise<T>, limitMs = 120_000): Promise<T> => {
+    let settled = false;
+    const noticed = work.then(
+      () => (settled = true),
+      () => (settled = true),
+    );
+    await clock.tickUntil(() => settled, limitMs);
+    await noticed;
+    return work;
+  };
+
+  return {
+    clock,
+    network,
+    etcd,
+    log,
+    prng,
+    cvms: members.map((member) => member.cvm),
+    hostOf,
+    wait,
+    isRunning: (cvm) => cvmOf(cvm).process?.stargate !== undefined,
+    start(cvm) {
+      const one = cvmOf(cvm);
+      if (one.process !== undefined) return;
+      one.process = startProcess({ cvm: one, clock, codec, etcd, log, network, prng });
+    },
+    kill(cvm) {
+      stopProcess(cvm);
+      cvmOf(cvm).disk.killProcess();
+      cvmOf(cvm).indexes.killProcess();
+    },
+    powerLoss(cvm) {
+      stopProcess(cvm);
+      cvmOf(cvm).disk.crash({ prng });
+      cvmOf(cvm).indexes.crash(prng);
+    },
+    cutEtcd(cvm, isCut) {
+      const connection = cvmOf(cvm).process?.etcd;
+      if (isCut) connection?.cut();
+      else connection?.heal();
+    },
+    openDisk: (exportName, cvm) =>
+      connectNbd(
+        { net: network.host(CLIENT_HOST).net, clock },
+        { address: { host: hostOf(cvm), port: 10809 }, exportName },
+      ),
+    async createVdisk(name, sizeBytes, replicationFactor) {
+      const client = network.host(CLIENT_HOST).rpc.connect({ host: hostOf(1), port: 2009 });
+      const deadline = { deadlineMs: CALL_MS };
+      const container = `rf${replicationFactor}`;
+      await wait(
+        client.unary(
+          VdiskService.createContainer,
+          { name: container, replicationFactor, compression: true },
+          deadline,
+        ),
+      );
+      await wait(
+        client.unary(
+          VdiskService.createVdisk,
+          { name, container, sizeBytes, root: "", source: "" },
+          deadline,
+        ),
+      );
+    },
+    end() {
+      for (const cvm of cvms.keys()) stopProcess(cvm);
+    },
+  };
+}
+
+function makeCvm(cvm: number, members: readonly MemberConfig[]): Cvm {
+  return {
+    config: {
+      site: "A",
+      siteIncarnation: "00112233445566778899aabbccddeeff",
+      cvm,
+      dataFolder: "/",
+      coordinator: [{ host: "10.0.0.100", port: 2379 }],
+      leaseTtlMs: 2000,
+      members,
+      logLevel: "info",
+    },
+    disk: createFakeDisk({ capacityBytes: DISK_BYTES }),
+    indexes: createFakeKeyIndexes(),
+    process: undefined,
+  };
+}
+
+function startProcess(world: {
+  readonly cvm: Cvm;
+  readonly clock: Clock;
+  readonly codec: Codec;
+  readonly etcd: MemoryEtcd;
+  readonly log: FakeLog;
+  readonly network: FakeNetwork;
+  readonly prng: Prng;
+}): RunningProcess {
+  const { cvm, prng } = world;
+  const clock = mortalClock(world.clock);
+  const host = world.network.host(`10.0.0.${cvm.config.cvm}`);
+  const process: RunningProcess = {
+    clock,
+    etcd: world.etcd.connect(),
+    stargate: undefined,
+    failure: undefined,
+  };
+  startStargate({
+    config: cvm.config,
+    clock,
+    codec: world.codec,
+    coordinator: process.etcd,
+    disk: cvm.disk,
+    indexes: cvm.indexes,
+    log: world.log.child({ cvm: cvm.config.cvm }),
+    net: host.net,
+    random: { bytes: (length) => prng.fill(new Uint8Array(length)) },
+    rpc: host.rpc,
+    sizes: SMALL,
+  }).then(
+    (stargate) => {
+      process.stargate = stargate;
+    },
+    (error: unknown) => {
+      process.failure = error;
+      if (cvm.process === process)
+        world.log.error(
+          { event: "sim.startFailed", cvm: cvm.config.cvm, err: error },
+          "a stargate did not start",
+        );
+    },
+  );
+  return process;
+}
+
+function mortalClock(real: Clock): MortalClock {
+  let dead = false;
+  const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
+  const after = (delayMs: number, callback: () => void): Timer =>
+    real.after(delayMs, () => {
+      if (!dead) callback();
+    });
+  return {
+    now: () => real.now(),
+    wall: () => real.wall(),
+    after,
+    async sleep(delayMs, signal) {
+      await real.sleep(delayMs, signal);
+      if (dead) await never();
+    },
+    async yield() {
+      await real.yield();
+      if (dead) await never();
+    },
+    die() {
+      dead = true;
+    },
+  };
+}
