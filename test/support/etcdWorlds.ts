@@ -57,8 +57,14 @@ export async function memoryWorld(): Promise<EtcdWorld> {
   };
 }
 
-/** The embedded server in this process, its log on the machine's disk, gRPC between. */
-export async function embeddedWorld(): Promise<EtcdWorld> {
+/** The embedded server in this process, its log on the machine's disk. */
+export interface EmbeddedServer {
+  readonly address: Address;
+  restart(): Promise<void>;
+  end(): Promise<void>;
+}
+
+export async function startEmbedded(): Promise<EmbeddedServer> {
   const root = mkdtempSync(join(tmpdir(), "antipode-etcd-"));
   const checksum = await createCodec();
   const clock = createClock();
@@ -78,18 +84,30 @@ export async function embeddedWorld(): Promise<EtcdWorld> {
     return { engine, server: await createRpc().serve(address, etcdBindings(engine)) };
   };
   let running = await start({ host: LOOPBACK, port: 0 });
+  const stop = async (): Promise<void> => {
+    await running.server.close();
+    await running.engine.close();
+  };
   const { address } = running.server;
-  return realWorld(address, {
-    async killAndRestart() {
-      await running.server.close();
-      await running.engine.close();
+  return {
+    address,
+    async restart() {
+      await stop();
       running = await start(address);
     },
     async end() {
-      await running.server.close();
-      await running.engine.close();
+      await stop();
       rmSync(root, { recursive: true, force: true });
     },
+  };
+}
+
+/** The embedded server with gRPC between. */
+export async function embeddedWorld(): Promise<EtcdWorld> {
+  const server = await startEmbedded();
+  return realWorld(server.address, {
+    killAndRestart: () => server.restart(),
+    end: () => server.end(),
   });
 }
 
