@@ -113,6 +113,46 @@ describe("ship and receive", () => {
 });
 
 describe("ship through failures", () => {
+  it("asks before it sends again: what arrived without an answer is not sent twice (P5)", async () => {
+    const { world, root } = await filledWorld(codec);
+    let chunksOnTheWire = 0;
+    world.alter = (message) => {
+      chunksOnTheWire += message.chunks.filter((chunk) => chunk.rawLength === CHUNK).length;
+      return message;
+    };
+    world.crossing.after = 12;
+    world.crossing.at = () => {
+      for (const { host } of world.targets) world.network.cutOneWay(host, "127.1.0.1");
+      world.clock.after(1000, () => {
+        world.tear();
+        for (const { host } of world.targets) world.network.heal(host, "127.1.0.1");
+      });
+    };
+    const ledger = await world.ship(await world.order(root, undefined));
+    await expectReplica(world, codec, root);
+    expect(world.log.of("replication.laneBroken").length).toBeGreaterThan(0);
+    expect(ledger.resentBytes).toBe(0);
+    expect(chunksOnTheWire).toBe(351);
+  });
+
+  it("sends no node before a chunk that another part of the ship has on its way", async () => {
+    const world = createReplicationWorld(codec, 32 * MIB);
+    // A slice of 16 extents, and one more extent in the next slice that shares the chunk of the first.
+    const root = await world.write(undefined, [
+      ...Array.from({ length: 16 }, (_, extent) => [extent * 64 + 3, 7 + extent] as const),
+      [20 * 64 + 9, 7],
+    ]);
+    world.target.beforeStore = (chunks) =>
+      chunks.some((chunk) => chunk.rawLength === CHUNK)
+        ? world.clock.sleep(3000)
+        : Promise.resolve();
+    const order = await world.order(root, undefined, 1);
+    const ledger = await world.ship(order);
+    await expectReplica(world, codec, root);
+    expect(world.refused).toEqual([]);
+    expect(ledger).toMatchObject({ uniqueBytes: 16 * CHUNK, dedupedBytes: CHUNK });
+  });
+
   it("uses the other targets when one is silent, after the watchdog (P9)", async () => {
     const { world, root } = await filledWorld(codec);
     const [first] = world.targets;
