@@ -29,9 +29,11 @@ export function facts(entries: readonly (readonly [string, string | number])[]):
   return entries.map(([name, value]) => `${name.padEnd(widest)}  ${value}`).join("\n");
 }
 
-/** Characters, not UTF-16 units. */
+const segmenter = new Intl.Segmenter();
+
+/** Characters as people count them, not UTF-16 units. */
 function width(text: string): number {
-  return [...text].length;
+  return Array.from(segmenter.segment(text)).length;
 }
 
 /** A time for people, in the machine's own zone; "-" for none. */

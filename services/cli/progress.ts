@@ -53,7 +53,9 @@ export function createProgress(options: { readonly json: boolean }): Progress {
 export function progressOn(sink: ProgressSink): Progress {
   return {
     bar: (label, unit) => new LiveBar(sink, label, unit),
-    line: (text) => sink.write(`${text}\n`),
+    line: (text) => {
+      sink.write(`${text}\n`);
+    },
   };
 }
 

@@ -192,9 +192,9 @@ export class SupervisedService {
         return;
       case "arm":
         this.#timer?.cancel();
-        this.#timer = this.#world.clock.after(effect.delayMs, () =>
-          this.dispatch({ kind: "timer" }),
-        );
+        this.#timer = this.#world.clock.after(effect.delayMs, () => {
+          this.dispatch({ kind: "timer" });
+        });
         return;
       case "disarm":
         this.#timer?.cancel();
@@ -218,7 +218,9 @@ export class SupervisedService {
         orphan ??
         (await processes.spawn(
           { command, args, env: { ...environment, ...env }, logFile },
-          ({ code, signal }) => this.#onExit(incarnation, signal ?? `status ${code ?? "unknown"}`),
+          ({ code, signal }) => {
+            this.#onExit(incarnation, signal ?? `status ${code ?? "unknown"}`);
+          },
         ));
       if (incarnation !== this.#incarnation) return;
       this.#process = started;
@@ -262,7 +264,9 @@ export class SupervisedService {
       const answered = await this.#world.answers(this.spec.probe, this.spec.address);
       if (incarnation !== this.#incarnation || this.#life.state !== "starting") return;
       if (!answered) {
-        this.#world.clock.after(PROBE_INTERVAL_MS, () => this.#supervise(ask()));
+        this.#world.clock.after(PROBE_INTERVAL_MS, () => {
+          this.#supervise(ask());
+        });
         return;
       }
       this.#readyAfterMs = this.#world.clock.now() - this.#startedMs;
@@ -284,12 +288,12 @@ export class SupervisedService {
     // A full disk must not end supervision: without a record a process is still found by its port.
     this.#lastWrite = this.#lastWrite
       .then(() => writeRecord(this.#world.records, record))
-      .catch((err: unknown) =>
+      .catch((err: unknown) => {
         this.#world.log.error(
           { event: "service.record-failed", id: this.spec.id, err },
           "the record of a process could not be written",
-        ),
-      );
+        );
+      });
   }
 
   #supervise(work: Promise<unknown>): void {

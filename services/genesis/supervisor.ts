@@ -175,7 +175,13 @@ export class Supervisor {
   async #within(delayMs: number, work: Promise<unknown>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const timer = this.#world.clock.after(delayMs, resolve);
-      work.then(() => resolve(), reject).finally(() => timer.cancel());
+      work
+        .then(() => {
+          resolve();
+        }, reject)
+        .finally(() => {
+          timer.cancel();
+        });
     });
   }
 }

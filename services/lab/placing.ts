@@ -113,6 +113,8 @@ async function canListen(world: LabWorld, address: Address): Promise<boolean> {
 }
 
 async function tryListening(world: LabWorld, address: Address): Promise<void> {
-  const listener = await world.net.listen(address, (connection) => connection.destroy());
+  const listener = await world.net.listen(address, (connection) => {
+    connection.destroy();
+  });
   await listener.close();
 }

@@ -25,7 +25,7 @@ export async function readRunFile(disk: Disk): Promise<RunFile | undefined> {
     const pid = value?.genesis?.pid;
     const startedAt = value?.genesis?.startedAt;
     if (value?.version === 1 && typeof pid === "number" && typeof startedAt === "string")
-      return { version: 1, genesis: { pid, startedAt }, upAtMs: Number(value.upAtMs ?? 0) };
+      return { version: 1, genesis: { pid, startedAt }, upAtMs: value.upAtMs ?? 0 };
   } catch (cause) {
     throw new AntipodeError("FORMAT_UNSUPPORTED", `${FILE} is not JSON`, {}, cause);
   }

@@ -4,7 +4,7 @@
  */
 
 import { toHex, utf8 } from "../base/bytes.ts";
-import { AntipodeError } from "../base/errors.ts";
+import { AntipodeError, codeOf } from "../base/errors.ts";
 import { type Disk, replaceWhole } from "../platform/disk.ts";
 import type { ProcessHandle } from "../platform/processes.ts";
 import { type Place, planAddresses } from "./addresses.ts";
@@ -12,7 +12,7 @@ import { planConfigs } from "./configs.ts";
 import { endProcesses } from "./down.ts";
 import { awaitGenesis, listProcesses, type ProcessList, spawnGenesis } from "./genesisClient.ts";
 import { introduceSites } from "./introduce.ts";
-import { type LabFile, readLabFile, writeLabFile } from "./labFile.ts";
+import { LAB_FILE, type LabFile, readLabFile, writeLabFile } from "./labFile.ts";
 import { takeLock } from "./lock.ts";
 import { LAB_LOCK, LOCK_WAIT_MS, type OpenLab, runStateOf } from "./open.ts";
 import { choosePlace } from "./placing.ts";
@@ -48,8 +48,8 @@ const FREE_BYTES_MIN = 64 * 1024 * 1024;
 /** Several times what a slow machine needs for all processes. */
 const READY_TIMEOUT_MS = 60_000;
 const POLL_INTERVAL_MS = 50;
-/** Names that a lab's directory holds; anything else beside no lab.json is somebody else's. */
-const OWN_NAMES: ReadonlySet<string> = new Set([LAB_LOCK]);
+/** What a lab's directory holds beside the lock. */
+const OWN_NAMES = [LAB_FILE, `${LAB_FILE}.new`, "run.json", "config", "state", "sites", "logs"];
 
 /**
  * Starts the lab and waits until every service answers and the sites know each other.
@@ -58,53 +58,73 @@ const OWN_NAMES: ReadonlySet<string> = new Set([LAB_LOCK]);
  */
 export async function upLab(world: LabWorld, options: UpOptions): Promise<UpReport> {
   const startedMs = world.clock.now();
-  const disk = world.diskAt(options.directory);
+  const { directory } = options;
+  const disk = world.diskAt(directory);
   const madeFolder = !(await disk.exists(""));
   await disk.makeFolder("");
   const outcome = await takeLock(world, disk, LAB_LOCK, LOCK_WAIT_MS);
   if (outcome.kind === "busy")
     throw new AntipodeError(
       "LAB_RUNNING",
-      `process ${outcome.holderPid} is changing the lab in ${options.directory} right now`,
-      { directory: options.directory, pid: outcome.holderPid },
+      `process ${outcome.holderPid} is changing the lab in ${directory} right now`,
+      { directory, pid: outcome.holderPid },
     );
-  let cleanUp = madeFolder;
+  let undo: readonly string[] = madeFolder ? [directory] : [];
   try {
-    const { open, created } = await prepare(world, disk, options);
-    const processes = await start(world, open, options, created);
-    cleanUp = false;
-    return { open, created, upMs: world.clock.now() - startedMs, processes };
+    const before = await inspect(world, disk, options);
+    // From here on everything in the directory is ours.
+    if (before === undefined && !madeFolder) undo = OWN_NAMES.map((name) => `${directory}/${name}`);
+    const open = await lay(world, disk, options, before);
+    const processes = await start(world, open, options);
+    undo = [];
+    const upMs = world.clock.now() - startedMs;
+    return { open, created: before === undefined, upMs, processes };
   } catch (error) {
     // The logs of a lab that did not start are what the error tells people to read.
-    if (error instanceof AntipodeError && error.code === "LAB_START_FAILED") cleanUp = false;
+    if (codeOf(error) === "LAB_START_FAILED") undo = [];
     throw error;
   } finally {
     await outcome.lock.release();
-    if (cleanUp) await world.removeTree(options.directory);
+    for (const path of undo) await world.removeTree(path);
   }
 }
 
-/** The lab's file and configurations on disk, its addresses chosen. */
-async function prepare(
+/**
+ * What is in the directory: a lab that is down, or nothing.
+ * @throws AntipodeError when it is anything else
+ */
+async function inspect(
   world: LabWorld,
   disk: Disk,
   options: UpOptions,
-): Promise<{ readonly open: OpenLab; readonly created: boolean }> {
+): Promise<LabFile | undefined> {
   const { directory } = options;
   const before = await readLabFile(disk);
-  if (before === undefined) await requireEmpty(disk, directory);
-  else {
-    requireSameShape(before, options.given);
-    const open = { directory, disk, lab: before, plan: planAddresses(before, before.place) };
-    const state = await runStateOf(world, open);
-    if (state.kind !== "down")
-      throw new AntipodeError("LAB_RUNNING", `the lab in ${directory} is up already`, {
-        directory,
-        genesisPid: state.run.genesis.pid,
-      });
-    // Remains of a lab whose genesis was killed before it could record them.
-    await endProcesses(world, open);
+  if (before === undefined) {
+    await requireEmpty(disk, directory);
+    return undefined;
   }
+  requireSameShape(before, options.given);
+  const open = { directory, disk, lab: before, plan: planAddresses(before, before.place) };
+  const state = await runStateOf(world, open);
+  if (state.kind !== "down")
+    throw new AntipodeError("LAB_RUNNING", `the lab in ${directory} is up already`, {
+      directory,
+      genesisPid: state.run.genesis.pid,
+    });
+  // Remains of a lab whose genesis was killed before it could record them.
+  await endProcesses(world, open);
+  return before;
+}
+
+/** The lab's file, folders and configurations on disk, its addresses chosen. */
+async function lay(
+  world: LabWorld,
+  disk: Disk,
+  options: UpOptions,
+  before: LabFile | undefined,
+): Promise<OpenLab> {
+  const { directory } = options;
   const { freeBytes } = await disk.space();
   if (freeBytes < FREE_BYTES_MIN)
     throw new AntipodeError("DISK_FULL", `only ${freeBytes} bytes are free for ${directory}`, {
@@ -124,7 +144,7 @@ async function prepare(
   for (const folder of folders(lab)) await disk.makeFolder(folder);
   for (const { path, content } of files)
     await replaceWhole(disk, path, utf8(`${JSON.stringify(content, undefined, 2)}\n`));
-  return { open: { directory, disk, lab, plan }, created: before === undefined };
+  return { directory, disk, lab, plan };
 }
 
 function labOf(
@@ -150,12 +170,7 @@ function labOf(
   };
 }
 
-async function start(
-  world: LabWorld,
-  open: OpenLab,
-  options: UpOptions,
-  created: boolean,
-): Promise<ProcessList> {
+async function start(world: LabWorld, open: OpenLab, options: UpOptions): Promise<ProcessList> {
   try {
     // What an earlier run remembers of its processes means nothing to this one.
     const state = world.diskAt(`${open.directory}/state/genesis`);
@@ -168,8 +183,6 @@ async function start(
     return await listProcesses(world, open.plan);
   } catch (error) {
     await endProcesses(world, open);
-    if (created && error instanceof AntipodeError && error.code === "CANCELLED")
-      for (const name of ["lab.json", "run.json"]) await open.disk.remove(name);
     throw error;
   }
 }
@@ -200,7 +213,7 @@ async function awaitServices(
 }
 
 async function requireEmpty(disk: Disk, directory: string): Promise<void> {
-  const names = (await disk.list("")).filter((name) => !OWN_NAMES.has(name));
+  const names = (await disk.list("")).filter((name) => name !== LAB_LOCK);
   if (names.length > 0)
     throw new AntipodeError(
       "INVALID_ARGUMENT",

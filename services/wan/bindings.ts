@@ -7,7 +7,7 @@ import type { Wan } from "./wan.ts";
 /** What the wan process serves. */
 export function wanBindings(wan: Wan): readonly Binding[] {
   return [
-    serveUnary(WanService.show, async () => ({ links: wan.show() })),
+    serveUnary(WanService.show, () => Promise.resolve({ links: wan.show() })),
     serveUnary(WanService.set, async ({ links, latencyMs, jitterMs, bitsPerSecond }) => ({
       links: await wan.change(links, (settings) => ({
         latencyMs: latencyMs ?? settings.latencyMs,

@@ -86,7 +86,9 @@ class Carrier {
       link.counters.connectionsOpen += 1;
       link.counters.connectionsTotal += 1;
     }
-    this.#near.connection?.onClose((error) => this.#onSideClosed(this.#near, error));
+    this.#near.connection?.onClose((error) => {
+      this.#onSideClosed(this.#near, error);
+    });
     this.#there.send(this.#thereLane, { kind: "open" });
   }
 
@@ -110,7 +112,9 @@ class Carrier {
     try {
       const callee = await this.#world.net.connect(this.#target, DIAL_TIMEOUT_MS);
       this.#far.connection = callee;
-      callee.onClose((error) => this.#onSideClosed(this.#far, error));
+      callee.onClose((error) => {
+        this.#onSideClosed(this.#far, error);
+      });
       if (this.#abandoned) {
         callee.destroy("reset");
         return;
@@ -135,7 +139,9 @@ class Carrier {
     inbound: Lane<Parcel>,
     inboundLink: Link,
   ): void {
-    connection.onDrain(() => inboundLink.unblock(inbound));
+    connection.onDrain(() => {
+      inboundLink.unblock(inbound);
+    });
     connection.onEnd(() => {
       side.ended = true;
       link.send(lane, { kind: "end" });

@@ -100,12 +100,13 @@ export class Wan {
       const there = this.#named({ from, to });
       const back = this.#named({ from: to, to: from });
       for (const { listen, target } of passages) {
-        const onConnection = (caller: Connection): void =>
-          this.#onCaller(caller, () =>
+        const onConnection = (caller: Connection): void => {
+          this.#onCaller(caller, () => {
             carry(this.#world, caller, target, { there, back }, () => {
               this.#connections -= 1;
-            }),
-          );
+            });
+          });
+        };
         this.#listeners.push(await this.#world.net.listen(listen, onConnection));
       }
     }

@@ -65,7 +65,9 @@ export async function watchJob(context: Context, site: SitePlan, id: string): Pr
   try {
     return await trySite(context, site, plan, async (address) => {
       const stream = context.world.rpc.connect(address).stream(CerebroService.watchJob);
-      const stop = (): void => stream.cancel();
+      const stop = (): void => {
+        stream.cancel();
+      };
       context.signal.addEventListener("abort", stop, { once: true });
       let silence = context.world.clock.after(SILENCE_MS_MAX, stop);
       try {

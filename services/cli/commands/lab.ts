@@ -155,7 +155,9 @@ async function up(context: Context): Promise<Outcome> {
       autoRestart: options["restart"] !== false,
       logLevel,
       signal,
-      onProgress: (running, total) => bar.update(running, total),
+      onProgress: (running, total) => {
+        bar.update(running, total);
+      },
     });
     bar.end();
     const { open, processes, upMs, created } = report;

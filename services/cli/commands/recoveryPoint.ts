@@ -168,7 +168,9 @@ async function* messages<Q, A>(
   request: Q,
 ): AsyncGenerator<A> {
   const stream = context.world.rpc.connect(address).stream(method);
-  const stop = (): void => stream.cancel();
+  const stop = (): void => {
+    stream.cancel();
+  };
   context.signal.addEventListener("abort", stop, { once: true });
   try {
     await stream.send(request);
@@ -192,10 +194,14 @@ async function verify(context: Context, [given]: Args): Promise<Outcome> {
       request,
     )) {
       bar.update(progress.checkedBytes, progress.totalBytes, progress.vdiskName);
-      if (progress.done) return progress;
+      if (!progress.done) continue;
+      bar.update(progress.totalBytes, progress.totalBytes);
+      return progress;
     }
     throw new AntipodeError("PEER_UNREACHABLE", "the verification ended early");
-  }).finally(() => bar.end());
+  }).finally(() => {
+    bar.end();
+  });
   const { signatureValid, checkedBytes, missingChunks, corruptChunks } = last;
   const valid = signatureValid && missingChunks === 0 && corruptChunks === 0;
   if (!valid)

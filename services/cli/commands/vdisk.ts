@@ -78,12 +78,12 @@ async function create(
       : sizeOf(required(options, "size", "--size"));
   const container = optional(options, "container") ?? DEFAULT_CONTAINER;
   const site = siteOf(await context.lab(), optional(options, "site"));
-  let ambiguous = false;
+  const earlier = { mayHaveSucceeded: false };
   const plan = {
     service: "stargate",
     deadlineMs: CREATE_TIMEOUT_MS,
     onAmbiguous: () => {
-      ambiguous = true;
+      earlier.mayHaveSucceeded = true;
     },
   } as const;
   const request = { name, container, sizeBytes, root: "", source };
@@ -92,7 +92,7 @@ async function create(
     vdisk = await callSite(context, site, plan, VdiskService.createVdisk, request);
   } catch (error) {
     // An attempt whose answer was lost may have made it: then it is as asked for, and ours.
-    if (!ambiguous || codeOf(error) !== "VDISK_EXISTS") throw error;
+    if (!earlier.mayHaveSucceeded || codeOf(error) !== "VDISK_EXISTS") throw error;
     vdisk = await showAt(context, site, name);
     if (vdisk.container !== container || (sizeBytes !== 0 && vdisk.sizeBytes !== sizeBytes))
       throw error;
