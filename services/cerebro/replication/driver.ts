@@ -40,7 +40,7 @@ import { isEnded, nextJobState } from "./jobMachine.ts";
 import { endJob, pruneJobs, totalLedger } from "./jobs.ts";
 import { emptyLedger, spentOf } from "./ledger.ts";
 import { openTask, planJob } from "./planning.ts";
-import { isRefusal, nextRunStep, topIndexOf } from "./tasks.ts";
+import { isRefusal, nextRunStep, topIndexOf, waitingFor } from "./tasks.ts";
 
 export interface DriverInput {
   readonly site: Site;
@@ -255,8 +255,7 @@ async function noteFailure(
   site.log.warn({ event: "job.failed", job: job?.value.id, code, err: error }, "job step failed");
   if (job === undefined || code === undefined || code.startsWith("COORDINATOR_")) return;
   const refused = isRefusal(code);
-  const waiting =
-    code === "REMOTE_UNAVAILABLE" ? "remote unreachable" : `${code}: ${messageOf(error)}`;
+  const waiting = waitingFor(code, messageOf(error));
   try {
     if (refused)
       await endJob(site, term, job, {

@@ -255,7 +255,7 @@ export function jobView(job: JobRecord, progress: JobProgress): Job {
     recoveryPointName: job.recoveryPointName,
     remote: job.remote,
     state: job.state,
-    waiting: waitingText(job, progress.tasks, running),
+    waiting: waitingText(job, progress.tasks, progress.claims),
     baseRecoveryPointId: job.baseId,
     baseRecoveryPointName: job.baseName,
     tasksTotal: job.taskCount,

@@ -5,7 +5,7 @@
 
 import type { ErrorCode } from "../../base/errors.ts";
 import { RETRY_BACKOFF_MS, RETRY_BACKOFF_MS_MAX } from "../limits.ts";
-import type { JobDisk, JobRecord, TaskRecord } from "../state/records.ts";
+import type { ClaimRecord, JobDisk, JobRecord, TaskRecord } from "../state/records.ts";
 import { backoffMs } from "../state/wakeup.ts";
 import { isEnded } from "./jobMachine.ts";
 
@@ -83,14 +83,22 @@ export function nextRunStep(job: JobRecord, tasks: readonly TaskRecord[]): RunSt
   return shipped ? { kind: "shipped" } : { kind: "wait" };
 }
 
-/** What people read while nothing moves, or "". */
+/** A failure as a job's record says it. */
+export function waitingFor(code: string, message: string): string {
+  return code === "REMOTE_UNAVAILABLE" ? "remote unreachable" : `${code}: ${message}`;
+}
+
+/** What people read while nothing moves, or "": no task is under way that did not fail last time. */
 export function waitingText(
   job: JobRecord,
   tasks: readonly TaskRecord[],
-  runningCount: number,
+  claims: readonly ClaimRecord[],
 ): string {
   if (isEnded(job.state)) return "";
-  if (job.waiting !== "" || runningCount > 0) return job.waiting;
   const failed = tasks.find((task) => task.state === "open" && task.failures > 0);
-  return failed === undefined ? "" : `${failed.errorCode}: ${failed.errorMessage}`;
+  const moves = claims.some((claim) =>
+    tasks.some((task) => task.index === claim.index && task.failures === 0),
+  );
+  if (job.waiting !== "" || failed === undefined || moves) return job.waiting;
+  return waitingFor(failed.errorCode, failed.errorMessage);
 }

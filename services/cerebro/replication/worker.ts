@@ -179,6 +179,7 @@ export class Worker {
     const key = cerebroKeys.claim(jobId, index);
     const claim: ClaimRecord = {
       cvm: site.config.cvm,
+      index,
       leaderEpoch: job.record.value.leaderEpoch,
     };
     const value: TaskRecord = {

@@ -196,6 +196,8 @@ export interface TaskRecord {
 /** Under the worker's process lease: a dead worker's claims vanish with it. */
 export interface ClaimRecord {
   readonly cvm: number;
+  /** Index of the task. */
+  readonly index: number;
   readonly leaderEpoch: number;
 }
 
