@@ -80,15 +80,15 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     .filter((sequence) => sequence !== undefined);
   const chain: Found[] = [];
   const replay = new Replay();
-  let unread = sequences;
   try {
-    while (unread.length > 0) {
-      const newest = chain[0];
-      const wanted = newest === undefined ? unread.at(-1) : previousOf(newest, unread);
-      if (wanted === undefined || !unread.includes(wanted)) break;
+    for (let unread = sequences; unread.length > 0; ) {
+      const newer = chain[0];
+      if (newer?.header?.previousSequence === 0) break;
+      const isNamed = unread.includes(newer?.header?.previousSequence ?? 0);
+      const wanted = (isNamed ? newer?.header?.previousSequence : unread.at(-1)) ?? 0;
       unread = unread.filter((sequence) => sequence < wanted);
       const found = await readSegment(options, wanted);
-      if (isInterruptedStart(found) && newest === undefined) await found.file.close();
+      if (isInterruptedStart(found) && !isNamed) await found.file.close();
       else chain.unshift(found);
     }
     checkOldest(chain[0], sequences);
@@ -102,11 +102,6 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const newest = chain.at(-1);
   if (newest !== undefined) await makeDurable(newest, end);
   return describe(options, { chain, replay, end, highestSequence: sequences.at(-1) ?? 0 });
-}
-
-/** The segment before: what the header names, or, when that is unreadable, the next lower one. */
-function previousOf(newer: Found, lower: readonly number[]): number | undefined {
-  return newer.header === undefined ? lower.at(-1) : newer.header.previousSequence;
 }
 
 async function readSegment(options: RecoveryOptions, sequence: number): Promise<Found> {
@@ -196,7 +191,8 @@ class Replay {
   /** Replays one segment; returns where its believed entries end. */
   read(found: Found, next: Found | undefined): number {
     const from = SEGMENT_HEADER_BYTES;
-    const sealedEnd = next?.header?.previousEnd;
+    const isNamed = next?.header?.previousSequence === found.sequence;
+    const sealedEnd = isNamed ? next.header?.previousEnd : undefined;
     const items =
       next === undefined
         ? believeNewest(found.items)
@@ -205,8 +201,8 @@ class Replay {
       if (item.kind === "lost") this.#onLost();
       else this.#onEntry(found.sequence, item);
     }
-    // Where it ended is not known any more: something may have been behind its last good entry.
-    if (next !== undefined && next.header === undefined) this.#onLost();
+    // Where it ended is not known, or a whole segment is missing behind it.
+    if (next !== undefined && !isNamed) this.#onLost();
     return endOfScan(items, from);
   }
 

@@ -66,9 +66,9 @@ export function cover(list: Interval[], over: Interval): void {
     after += 1;
   }
   const pieces: Interval[] = [];
-  if (left.start < over.start) pieces.push({ ...left, end: over.start });
+  if (left.start < over.start) pieces.push({ start: left.start, end: over.start, from: left.from });
   pieces.push(over);
-  if (right.end > over.end) pieces.push({ ...right, start: over.end });
+  if (right.end > over.end) pieces.push({ start: over.end, end: right.end, from: right.from });
   list.splice(first, after - first, ...pieces);
 }
 
