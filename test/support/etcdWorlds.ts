@@ -19,11 +19,11 @@ import { KvService } from "../../services/platform/wire/etcd.ts";
 import { createFakeClock } from "./fakeClock.ts";
 import { createFakeLog } from "./fakeLog.ts";
 import { createMemoryEtcd } from "./memoryCoordinator.ts";
+import { eventually } from "./realTime.ts";
 
 const DEBIAN_ETCD = "/usr/bin/etcd";
 const LOOPBACK = "127.0.0.1";
 const WAIT_LIMIT_MS = 20_000;
-const STEP_MS = 10;
 
 /** Path of etcd's binary, or `undefined` when there is none. */
 export const REAL_ETCD: string | undefined =
@@ -149,13 +149,7 @@ function realWorld(
   };
   return {
     connect: () => connect([address]),
-    async until(condition) {
-      const endMs = clock.now() + WAIT_LIMIT_MS;
-      while (!condition()) {
-        if (clock.now() > endMs) throw new Error("the awaited condition does not hold in time");
-        await clock.sleep(STEP_MS);
-      }
-    },
+    until: (condition) => eventually(condition, WAIT_LIMIT_MS),
     async compact(revision) {
       const request = { revision, physical: true };
       await rpc.connect(address).unary(KvService.compact, request, { deadlineMs: WAIT_LIMIT_MS });
