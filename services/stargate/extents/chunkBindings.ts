@@ -52,10 +52,13 @@ export function chunkBindings(options: ChunkBindingsOptions): readonly Binding[]
       });
       return { chunks, corrupt: joinFingerprints(corrupt) };
     }),
-    serveUnary(ChunkService.hasChunks, async ({ fingerprints }) => {
-      const present = local.has(splitFingerprints(fingerprints, HAS_COUNT_MAX));
-      return { present: Uint8Array.from(present, Number) };
-    }),
+    serveUnary(ChunkService.hasChunks, ({ fingerprints }) =>
+      // Inside a promise, so that a refused list is an answer.
+      Promise.resolve().then(() => {
+        const present = local.has(splitFingerprints(fingerprints, HAS_COUNT_MAX));
+        return { present: Uint8Array.from(present, Number) };
+      }),
+    ),
   ];
 }
 
@@ -79,7 +82,9 @@ async function servePuts(
     answered = Promise.all([stored, before])
       .then(([answer]) => (failures.length === 0 ? stream.send(answer) : undefined))
       .catch((error: unknown) => failures.push(error))
-      .finally(() => gate.leave(bytes));
+      .finally(() => {
+        gate.leave(bytes);
+      });
     if (failures.length > 0) break;
   }
   await answered;

@@ -40,7 +40,7 @@ export function ownHolder(cvm: number, local: LocalStore): Holder {
     cvm,
     put: async (chunks) => (await local.put(chunks)).isNew,
     get: (fingerprints) => local.get(fingerprints),
-    has: async (fingerprints) => local.has(fingerprints),
+    has: (fingerprints) => Promise.resolve(local.has(fingerprints)),
     close: () => undefined,
   };
 }
@@ -69,7 +69,9 @@ export function peerHolder(options: PeerHolderOptions): Holder {
         if (present.length !== batch.length) throw invalid(cvm, "a presence list");
         return Array.from(present, (byte) => byte === 1);
       }),
-    close: () => puts.close(),
+    close: () => {
+      puts.close();
+    },
   };
 }
 

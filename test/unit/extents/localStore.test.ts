@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import { codeOf } from "../../../services/base/errors.ts";
+import { decodePlace } from "../../../services/stargate/extents/indexFormat.ts";
 import {
   chunkOf,
   chunksOf,
+  codec,
   createExtentWorld,
   EGROUP_1,
   fingerprintsOf,
@@ -120,7 +122,10 @@ describe("local store", () => {
     const stored = [];
     for (let i = 0; i < 60; i++) {
       const chunk = chunkOf(i);
+      const size = world.disk.content(EGROUP_1)?.length ?? 0;
       if ((await rejection(store.put([chunk]))) === "resolved") stored.push(chunk);
+      // What was written before the disk was full is given back.
+      else expect(world.disk.content(EGROUP_1)?.length).toBe(size);
     }
     expect(stored.length).toBeGreaterThan(20);
     expect(stored.length).toBeLessThan(60);
@@ -207,12 +212,34 @@ describe("local store", () => {
     await again.close();
   });
 
-  it("stamps chunks that a writer finds with the present generation, across a restart", async () => {
+  it("loses no entry of a batch that failed when later ones succeed", async () => {
     const world = createExtentWorld();
     const store = await world.open();
-    await store.put([chunkOf(1)]);
-    await store.raiseGeneration(7);
+    await store.put(chunksOf(1, 10));
+    world.indexes.failWrites("DISK_FULL", 1);
+    expect(await rejection(store.raiseGeneration(2))).toBe("DISK_FULL");
+    await store.put(chunksOf(20, 10));
+    await store.raiseGeneration(3);
     await store.close();
+    const again = await world.open();
+    expect(again.recovery).toMatchObject({ scannedRecords: 0, rebuildReason: undefined });
+    expect(await missingIn(again, [...chunksOf(1, 10), ...chunksOf(20, 10)])).toEqual([]);
+    await again.close();
+  });
+
+  it("stamps chunks with the generation in which a writer last stored or found them", async () => {
+    const world = createExtentWorld();
+    const store = await world.open();
+    await store.put([chunkOf(1), chunkOf(2)]);
+    await store.raiseGeneration(7);
+    await store.put([chunkOf(2), chunkOf(3)]);
+    await store.close();
+    const index = await world.indexes.open("extents/index");
+    const generations = fingerprintsOf(chunksOf(1, 3)).map(
+      (key) => decodePlace(codec, key, index.get(key) ?? new Uint8Array(0))?.generation,
+    );
+    expect(generations).toEqual([1, 7, 7]);
+    await index.close();
     const again = await world.open();
     expect(again.generation).toBe(7);
     await again.close();
