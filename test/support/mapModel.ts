@@ -1,6 +1,5 @@
 /**
- * A vDisk for tests of the block map: its chunks in a memory space, its content also as a plain Map,
- * which is the model that the tree is held against.
+ * A vDisk for tests of the block map: its chunks in a memory space, written the way a drain does.
  */
 
 import { AntipodeError } from "../../services/base/errors.ts";
@@ -10,9 +9,6 @@ import type { Change } from "../../services/stargate/blockmap/changes.ts";
 import type { Root } from "../../services/stargate/blockmap/fingerprints.ts";
 import type { Fingerprint } from "../../services/stargate/chunks.ts";
 import type { MemoryChunkSpace } from "./memoryChunkSpace.ts";
-
-/** Chunk index → fingerprint; absent: zero. */
-export type MapModel = ReadonlyMap<number, Fingerprint>;
 
 /** A chunk's content for tests: a seed, 0 for all zero. Half of each chunk compresses. */
 export function contentOf(seed: number): Uint8Array {

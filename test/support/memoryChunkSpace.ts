@@ -100,6 +100,6 @@ export function createMemoryChunkSpace(codec: Codec): MemoryChunkSpace {
 }
 
 /** Plain bytes of a stored chunk. */
-export function plainOf(codec: Codec, chunk: StoredChunk): Uint8Array {
+function plainOf(codec: Codec, chunk: StoredChunk): Uint8Array {
   return chunk.codec === codecLz4 ? codec.decompress(chunk.stored, chunk.rawLength) : chunk.stored;
 }

@@ -9,10 +9,10 @@
 
 import { present } from "../../base/assert.ts";
 import { AntipodeError } from "../../base/errors.ts";
-import { CHUNK_SIZE_BYTES, NODE_FANOUT } from "../../base/units.ts";
+import { NODE_FANOUT } from "../../base/units.ts";
 import type { Fingerprint } from "../chunks.ts";
 import { sameFingerprint } from "./fingerprints.ts";
-import { chunksUnder, type Geometry, type Place, spanBytes } from "./geometry.ts";
+import { type Geometry, type Place, spanBytes } from "./geometry.ts";
 import { childrenOf, type MapNode } from "./node.ts";
 import { NODE_BATCH_MAX, type Nodes } from "./nodes.ts";
 
@@ -144,9 +144,4 @@ export async function* walkChanges(walk: Walk): AsyncGenerator<readonly Change[]
     if (first.level === 1) yield children;
     else stack.push({ changes: children, at: 0 });
   }
-}
-
-/** First byte of a place's address space. */
-export function offsetBytes(place: Place): number {
-  return place.index * chunksUnder(place.level) * CHUNK_SIZE_BYTES;
 }

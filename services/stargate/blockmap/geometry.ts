@@ -11,7 +11,7 @@ import { AntipodeError } from "../../base/errors.ts";
 import { CHUNK_SIZE_BYTES, NODE_FANOUT, TIB } from "../../base/units.ts";
 
 /** Largest address space; base/errors.ts SIZE_INVALID tells people the same number. */
-export const VDISK_SIZE_BYTES_MAX = 64 * TIB;
+const VDISK_SIZE_BYTES_MAX = 64 * TIB;
 /** Height of the largest block map: 64^6 chunks are more than 2^32. */
 export const HEIGHT_MAX = 6;
 

@@ -12,7 +12,7 @@ import { childOf } from "./node.ts";
 import type { Nodes } from "./nodes.ts";
 
 /** Most chunks of one look-up: 1 GiB, far above any block request. */
-export const LOOKUP_CHUNKS_MAX = 65_536;
+const LOOKUP_CHUNKS_MAX = 65_536;
 
 /** A run of chunks. */
 export interface ChunkRange {

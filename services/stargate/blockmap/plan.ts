@@ -29,7 +29,7 @@ export interface Plan {
 }
 
 /** Most subtrees a plan may be asked for; the result has less than 64 times as many. */
-export const PLAN_SUBTREES_MAX = 1024;
+const PLAN_SUBTREES_MAX = 1024;
 
 /**
  * The subtrees that differ between a root and its base, at the level whose number of them comes

@@ -16,7 +16,7 @@ import { childOf, childrenOf, decodeNode, encodeNode, type MapNode } from "./nod
 import type { Nodes } from "./nodes.ts";
 
 /** Most changes of one update: 4 GiB of address space; at worst 1 GiB of nodes if none are neighbours. */
-export const UPDATE_CHANGES_MAX = 262_144;
+const UPDATE_CHANGES_MAX = 262_144;
 
 /** New content of chunks by index; `undefined` makes a chunk all zero. */
 export type ChunkChanges = ReadonlyMap<number, Fingerprint | undefined>;

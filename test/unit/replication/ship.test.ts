@@ -144,7 +144,7 @@ describe("ship through failures", () => {
     ]);
     world.target.beforeStore = (chunks) =>
       chunks.some((chunk) => chunk.rawLength === CHUNK)
-        ? world.clock.sleep(3000)
+        ? new Promise((resolve) => world.clock.after(3000, resolve))
         : Promise.resolve();
     const order = await world.order(root, undefined, 1);
     const ledger = await world.ship(order);
