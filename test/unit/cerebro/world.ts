@@ -31,8 +31,14 @@ const STARGATE_PORT = 2009;
 /** No test waits longer, in virtual time. */
 export const PATIENCE_MS = 600_000;
 
-/** A step of a Cerebro: before it is taken, or after it happened and before its answer is seen. */
-export type StepMoment = "before" | "after";
+/**
+ * What befalls a Cerebro at a step: it is killed before the step is taken, or after it happened and
+ * before its answer is seen, or it is frozen before the step for longer than a lease and then goes on.
+ */
+export type StepMoment = "before" | "after" | "frozen";
+
+/** Longer than the lease: another leads when the frozen one wakes up. */
+const FREEZE_MS = 6000;
 
 export interface Node {
   readonly cvm: number;
@@ -41,8 +47,10 @@ export interface Node {
   readonly host: string;
   /** Steps taken so far. */
   steps(): number;
-  /** Ends the process at its n-th step from now. */
-  killAt(step: number, moment: StepMoment): void;
+  /** Ends, or freezes, the process at its n-th step from now. */
+  strikeAt(step: number, moment: StepMoment): void;
+  /** Was it struck? */
+  isStruck(): boolean;
   /** Ends the process now: nothing of it runs any more. */
   kill(): void;
   isAlive(): boolean;
@@ -113,16 +121,21 @@ function configOf(site: string, cvm: number): CvmConfig {
 /** A process that can be ended between two steps: what it waits for never comes. */
 class Lifeline {
   alive = true;
+  struck = false;
   steps = 0;
-  #killAt: { step: number; moment: StepMoment } | undefined;
+  /** While frozen: resolves when it goes on. */
+  thaw: Promise<void> | undefined;
+  #strikeAt: { step: number; moment: StepMoment } | undefined;
+  readonly #clock: Clock;
   readonly #onKill: () => void;
 
-  constructor(onKill: () => void) {
+  constructor(clock: Clock, onKill: () => void) {
+    this.#clock = clock;
     this.#onKill = onKill;
   }
 
   arm(step: number, moment: StepMoment): void {
-    this.#killAt = { step: this.steps + step, moment };
+    this.#strikeAt = { step: this.steps + step, moment };
   }
 
   kill(): void {
@@ -131,22 +144,34 @@ class Lifeline {
     this.#onKill();
   }
 
+  #freeze(): void {
+    this.thaw = new Promise((resolve) => {
+      this.#clock.after(FREEZE_MS, () => {
+        this.thaw = undefined;
+        resolve();
+      });
+    });
+  }
+
+  /** Passes when the process runs; never when it is dead. */
+  async #running(): Promise<void> {
+    while (this.thaw !== undefined) await this.thaw;
+    if (!this.alive) await never();
+  }
+
   async step<T>(act: () => Promise<T>): Promise<T> {
-    if (!this.alive) return await never<T>();
+    await this.#running();
     this.steps += 1;
-    const due = this.#killAt?.step === this.steps ? this.#killAt.moment : undefined;
-    if (due === "before") {
-      this.kill();
-      return await never<T>();
-    }
+    const due = this.#strikeAt?.step === this.steps ? this.#strikeAt.moment : undefined;
+    if (due !== undefined) this.struck = true;
+    if (due === "before") this.kill();
+    if (due === "frozen") this.#freeze();
+    await this.#running();
     try {
-      const answer = await act();
+      return await act();
+    } finally {
       if (due === "after") this.kill();
-      return this.alive ? answer : await never<T>();
-    } catch (error) {
-      if (due === "after") this.kill();
-      if (!this.alive) return await never<T>();
-      throw error;
+      await this.#running();
     }
   }
 }
@@ -158,10 +183,14 @@ function killableClock(clock: Clock, life: Lifeline): Clock {
     ...clock,
     after: (delayMs, callback) =>
       clock.after(delayMs, () => {
-        if (life.alive) callback();
+        const wait = life.thaw;
+        if (wait === undefined) {
+          if (life.alive) callback();
+        } else void wait.then(callback);
       }),
     sleep: async (delayMs, signal) => {
       await clock.sleep(delayMs, signal);
+      while (life.thaw !== undefined) await life.thaw;
       if (!life.alive) await never();
     },
   };
@@ -213,7 +242,7 @@ async function startNode(shared: Shared, site: WorldSite, cvm: number): Promise<
   const etcd = site.etcd.connect();
   const log = createFakeLog();
   const rpc = shared.network.host(host).rpc;
-  const life = new Lifeline(() => {
+  const life = new Lifeline(shared.clock, () => {
     void etcd.close();
     shared.network.kill(host);
     rpc.close();
@@ -237,7 +266,8 @@ async function startNode(shared: Shared, site: WorldSite, cvm: number): Promise<
     host,
     log,
     steps: () => life.steps,
-    killAt: (step, moment) => life.arm(step, moment),
+    strikeAt: (step, moment) => life.arm(step, moment),
+    isStruck: () => life.struck,
     kill: () => life.kill(),
     isAlive: () => life.alive,
   };
