@@ -70,16 +70,14 @@ export function fromUtf8(bytes: Uint8Array): string {
 
 /** True when every byte is zero. Looks at four bytes at a time where alignment allows. */
 export function isAllZero(bytes: Uint8Array): boolean {
-  let at = 0;
   const end = bytes.length;
-  while (at < end && (bytes.byteOffset + at) % 4 !== 0) if (bytes[at++] !== 0) return false;
-  const words = new Int32Array(
-    bytes.buffer,
-    bytes.byteOffset + (at < end ? at : 0),
-    (end - at) >>> 2,
-  );
-  for (const word of words) if (word !== 0) return false;
-  at += words.length * 4;
+  let at = Math.min(-bytes.byteOffset & 3, end);
+  for (let i = 0; i < at; i++) if (bytes[i] !== 0) return false;
+  if (end - at >= 4) {
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >>> 2);
+    for (const word of words) if (word !== 0) return false;
+    at += words.length * 4;
+  }
   while (at < end) if (bytes[at++] !== 0) return false;
   return true;
 }

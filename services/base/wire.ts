@@ -204,7 +204,10 @@ function unsigned(number: number, kind: "uint32" | "uint64"): Field<number> {
       value === 0 ? at : writeVarint(value, out, writeVarint(tag, out, at)),
     read(cursor, wireType) {
       expectType(wireType, VARINT, kind);
-      return readVarint(cursor);
+      const value = readVarint(cursor);
+      if (kind === "uint32" && value > 0xffffffff)
+        throw new WireError("a 32-bit field is out of range");
+      return value;
     },
   });
 }
@@ -271,8 +274,8 @@ export const field = {
           const byte = cursor.bytes[cursor.at++] ?? 0;
           bits |= BigInt(byte & 127) << shift;
           if (byte < 128) {
-            const fit = kind === "int64" ? BigInt.asIntN : BigInt.asUintN;
-            return fit(64, bits).toString();
+            const wrap = kind === "int64" ? BigInt.asIntN : BigInt.asUintN;
+            return wrap(64, bits).toString();
           }
         }
         throw new WireError("a varint is longer than ten bytes");
@@ -452,7 +455,8 @@ export const field = {
         return at;
       },
       read(cursor, wireType, before) {
-        const packable = one.of === undefined && !["bytes", "string", "double"].includes(one.kind);
+        const packable = one.of === undefined && !["bytes", "string"].includes(one.kind);
+        const itemType = one.kind === "double" ? FIXED64 : VARINT;
         const items = before as Item[];
         if (!packable || wireType !== LENGTH) {
           items.push(one.read(cursor, wireType, one.absent()) as Item);
@@ -460,7 +464,7 @@ export const field = {
         }
         const length = readLength(cursor);
         const inner: Cursor = { bytes: cursor.bytes, at: cursor.at, end: cursor.at + length };
-        while (inner.at < inner.end) items.push(one.read(inner, VARINT, one.absent()) as Item);
+        while (inner.at < inner.end) items.push(one.read(inner, itemType, one.absent()) as Item);
         cursor.at += length;
         return items;
       },
