@@ -15,4 +15,5 @@ export type { NbdClient, NbdClientOptions, NbdWorld } from "./nbdConnection.ts";
 export { isIndeterminate } from "./nbdErrors.ts";
 export type { NbdRun } from "./nbdReplies.ts";
 export { formatNbdUri, type NbdTarget, parseNbdUri } from "./nbdUri.ts";
+export { openSteadyDisk } from "./steadyDisk.ts";
 export { SvwWriter, type WriterConfig, type WriterStatus, type WriterWorld } from "./writer.ts";

@@ -224,6 +224,7 @@ export class NbdConnection implements NbdClient {
     this.#parts.connection.end();
     // A server that does not close in turn is not waited for.
     const { clock, options, connection } = this.#parts;
+    this.#watchdog?.cancel();
     this.#watchdog = clock.after(options.connectTimeoutMs, () => connection.destroy());
   }
 
@@ -313,7 +314,6 @@ export class NbdConnection implements NbdClient {
       const operation = this.#reader.next();
       if (operation === "starved") break;
       if (operation === "garbage") {
-        this.#parts.connection.destroy();
         this.#onLost(malformed("the NBD server sent bytes that are no reply"));
         return;
       }
@@ -334,13 +334,12 @@ export class NbdConnection implements NbdClient {
     this.#watchdog = undefined;
     const oldest = this.#sent.values().next().value;
     if (oldest === undefined || this.#failure !== undefined) return;
-    const { clock, options, connection, target } = this.#parts;
+    const { clock, options, target } = this.#parts;
     const leftMs = oldest.sentAtMs + options.ioTimeoutMs - clock.now();
     if (leftMs > 0) {
       this.#watchdog = clock.after(leftMs, () => this.#onWatchdog());
       return;
     }
-    connection.destroy();
     const where = `${target.address.host}:${target.address.port}`;
     this.#onLost(
       new AntipodeError(

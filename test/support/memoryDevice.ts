@@ -21,6 +21,8 @@ export interface MemoryDevice extends BlockDevice {
   hold(): () => void;
   /** Times `close` was called. */
   readonly closed: number;
+  /** Calls made so far. */
+  readonly calls: number;
   /** Calls that have not been answered. */
   readonly inflight: number;
   /** The most calls that were ever unanswered together. */
@@ -37,7 +39,7 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
   const pages = new Map<number, Uint8Array>();
   let failure: Error | undefined;
   let gate: Promise<void> | undefined;
-  const counts = { closed: 0, inflight: 0, inflightPeak: 0 };
+  const counts = { closed: 0, calls: 0, inflight: 0, inflightPeak: 0 };
 
   const read = (offset: number, length: number): readonly Uint8Array[] => {
     const parts: Uint8Array[] = [];
@@ -84,6 +86,7 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
     return found;
   };
   const call = async <T>(work: () => T): Promise<T> => {
+    counts.calls += 1;
     counts.inflight += 1;
     counts.inflightPeak = Math.max(counts.inflightPeak, counts.inflight);
     try {
@@ -121,6 +124,9 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
     },
     get closed() {
       return counts.closed;
+    },
+    get calls() {
+      return counts.calls;
     },
     get inflight() {
       return counts.inflight;

@@ -110,7 +110,8 @@ export class NbdSession {
   /** Supervises one call of the handshake: paused meanwhile, and counted until it is over. */
   #call(work: Promise<void>): void {
     this.#calls += 1;
-    this.#parts.connection.pause();
+    // Once it is leaving, what comes is dropped, and only a connection that is read tells its end.
+    if (this.#phase === "serving") this.#parts.connection.pause();
     void work.then(() => {
       this.#calls -= 1;
       if (this.#phase === "serving") {
