@@ -14,6 +14,9 @@ export type ChaosTarget =
   /** The supervisor itself. */
   | { readonly kind: "genesis" };
 
+/** Words that are no service. */
+const RESERVED: ReadonlySet<string> = new Set(["site", "cvm", "genesis", "leader"]);
+
 export const targetHelp = [
   "TARGET is one of:",
   "  stargate@A/1          a service of a CVM",
@@ -36,9 +39,8 @@ export function parseTarget(text: string): ChaosTarget {
   if (what === "site" && site !== undefined && cvm === undefined) return { kind: "site", site };
   if (what === "cvm" && site !== undefined && cvm !== undefined)
     return { kind: "cvm", site, cvm: Number(cvm) };
-  const isReserved = what === "site" || what === "cvm" || what === "genesis";
-  if (what !== undefined && !isReserved && !what.includes("."))
-    return { kind: "service", id: text };
+  const isReserved = what === undefined || RESERVED.has(what) || what.includes(".");
+  if (!isReserved) return { kind: "service", id: text };
   throw new AntipodeError("INVALID_ARGUMENT", `"${text}" is no target.\n${targetHelp}`, {
     target: text,
   });

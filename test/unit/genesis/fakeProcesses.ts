@@ -1,0 +1,91 @@
+/** Processes in memory: they start, end, outlive their genesis and hold ports as real ones do. */
+
+import type { Address } from "../../../services/platform/net.ts";
+import type {
+  Processes,
+  ProcessHandle,
+  Signal,
+  SpawnRequest,
+} from "../../../services/platform/processes.ts";
+
+type OnExit = Parameters<Processes["spawn"]>[1];
+
+export interface FakeProcess {
+  readonly pid: number;
+  readonly request: SpawnRequest;
+  alive: boolean;
+  frozen: boolean;
+  readonly signals: Signal[];
+}
+
+export interface FakeProcesses extends Processes {
+  readonly all: readonly FakeProcess[];
+  /** Living processes whose command line holds this. */
+  living(part: string): readonly FakeProcess[];
+  /** Ends a process, as a crash would. */
+  end(process: FakeProcess, how: { readonly code?: number; readonly signal?: string }): void;
+  /** Genesis is killed: nobody is told of exits any more. */
+  forgetParents(): void;
+  /** Signals that processes ignore from now on. */
+  ignore(signal: Signal): void;
+  /** Port → part of the command line of the process that holds it. */
+  hold(address: Address, process: FakeProcess): void;
+}
+
+export function createFakeProcesses(): FakeProcesses {
+  const all: FakeProcess[] = [];
+  const onExits = new Map<FakeProcess, OnExit>();
+  const ignored = new Set<Signal>();
+  const ports = new Map<string, FakeProcess>();
+  const startOf = (process: FakeProcess): string => `start-${process.pid}`;
+  const of = (handle: ProcessHandle): FakeProcess | undefined =>
+    all.find((one) => one.alive && one.pid === handle.pid && handle.startedAt === startOf(one));
+  const end: FakeProcesses["end"] = (process, { code, signal }) => {
+    if (!process.alive) return;
+    process.alive = false;
+    onExits.get(process)?.({ code, signal });
+  };
+  return {
+    all,
+    living: (part) => all.filter((one) => one.alive && one.request.args.join(" ").includes(part)),
+    end,
+    forgetParents: () => onExits.clear(),
+    ignore: (signal) => ignored.add(signal),
+    hold: ({ host, port }, process) => ports.set(`${host}:${port}`, process),
+    async spawn(request, onExit) {
+      const process: FakeProcess = {
+        pid: 100 + all.length,
+        request,
+        alive: true,
+        frozen: false,
+        signals: [],
+      };
+      all.push(process);
+      onExits.set(process, onExit);
+      return { pid: process.pid, startedAt: startOf(process) };
+    },
+    async find(pid) {
+      const found = all.find((one) => one.alive && one.pid === pid);
+      if (found === undefined) return undefined;
+      const commandLine = [found.request.command, ...found.request.args].join(" ");
+      return { handle: { pid, startedAt: startOf(found) }, commandLine };
+    },
+    isAlive: async (handle) => of(handle) !== undefined,
+    async signal(handle, signal) {
+      const process = of(handle);
+      if (process === undefined) return false;
+      process.signals.push(signal);
+      if (ignored.has(signal)) return true;
+      if (signal === "SIGSTOP") process.frozen = true;
+      if (signal === "SIGCONT") process.frozen = false;
+      if (signal === "SIGKILL" || signal === "SIGTERM") end(process, { signal });
+      return true;
+    },
+    residentBytes: async (handle) => (of(handle) === undefined ? 0 : 1024),
+    cpuMs: async () => 0,
+    async whoListens(host, port) {
+      const holder = ports.get(`${host}:${port}`);
+      return holder?.alive ? `node (pid ${holder.pid})` : undefined;
+    },
+  };
+}
