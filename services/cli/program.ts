@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { AntipodeError } from "../base/errors.ts";
 import { addChaosCommands } from "./commands/chaos.ts";
+import { addDemoCommand } from "./commands/demo.ts";
 import { addJobCommands } from "./commands/job.ts";
 import { addLabCommands } from "./commands/lab.ts";
 import { addLinkCommands } from "./commands/link.ts";
@@ -50,6 +51,7 @@ export function createProgram(): Command {
   addJobCommands(program);
   addLinkCommands(program);
   addChaosCommands(program);
+  addDemoCommand(program);
   return program;
 }
 
