@@ -90,6 +90,13 @@ describe.each<[string, () => Promise<Disk>]>([
     await disk.syncDirectory("x/y");
   });
 
+  it("lists names in order, whatever order they were made in", async () => {
+    const disk = await makeDisk();
+    const names = Array.from({ length: 50 }, (_, i) => `f${(i * 37) % 50}`);
+    for (const name of names) await (await disk.open(name, "create")).close();
+    expect(await disk.list("")).toEqual([...names].sort());
+  });
+
   it("replaces a file by renaming over it, and open handles keep the old one", async () => {
     const disk = await makeDisk();
     await replaceWhole(disk, "a", utf8("old"));

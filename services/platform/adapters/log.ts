@@ -4,11 +4,15 @@
  * lines of its last instants: nothing reads logs to decide.
  */
 
+import { mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
 import type { Log } from "../log.ts";
 
 /** Beyond this the writer drops lines rather than grow while its disk or pipe is stuck. */
 const UNWRITTEN_BYTES_MAX = 16 * 1024 * 1024;
+
+const STANDARD_ERROR = 2;
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -28,9 +32,8 @@ export interface FlushableLog extends Log {
 /** The root logger of a process; only `main.ts` makes one. */
 export function createLog(options: LogOptions): FlushableLog {
   const destination = pino.destination({
-    dest: options.destination ?? 2,
+    dest: descriptorOf(options.destination ?? STANDARD_ERROR),
     sync: false,
-    mkdir: true,
     maxLength: UNWRITTEN_BYTES_MAX,
   });
   const logger = pino(
@@ -44,16 +47,38 @@ export function createLog(options: LogOptions): FlushableLog {
     },
     destination,
   );
-  return { ...logOver(logger), flush: () => flush(destination) };
+  return {
+    ...logOver(logger),
+    flush: () => {
+      flush(destination);
+    },
+  };
+}
+
+/** Opened here and now: what the library opens by itself is not there yet when a start fails. */
+function descriptorOf(destination: number | string): number {
+  if (typeof destination === "number") return destination;
+  mkdirSync(dirname(destination), { recursive: true });
+  return openSync(destination, "a");
 }
 
 function logOver(logger: Logger): Log {
   return {
-    debug: (fields, phrase) => logger.debug(fields, phrase),
-    info: (fields, phrase) => logger.info(fields, phrase),
-    warn: (fields, phrase) => logger.warn(fields, phrase),
-    error: (fields, phrase) => logger.error(fields, phrase),
-    fatal: (fields, phrase) => logger.fatal(fields, phrase),
+    debug: (fields, phrase) => {
+      logger.debug(fields, phrase);
+    },
+    info: (fields, phrase) => {
+      logger.info(fields, phrase);
+    },
+    warn: (fields, phrase) => {
+      logger.warn(fields, phrase);
+    },
+    error: (fields, phrase) => {
+      logger.error(fields, phrase);
+    },
+    fatal: (fields, phrase) => {
+      logger.fatal(fields, phrase);
+    },
     child: (fields) => logOver(logger.child(fields)),
   };
 }
