@@ -16,6 +16,10 @@ const TIER_WAIT_MS_MAX = 10_000;
 export class Supervisor {
   readonly #world: SupervisionWorld;
   readonly #services: readonly SupervisedService[];
+  /** Services that are being adopted or begun right now. */
+  #resuming: Promise<unknown> = Promise.resolve();
+  /** Everything is to end: nothing more is begun. */
+  #ending = false;
 
   constructor(layout: Layout, world: SupervisionWorld) {
     this.#world = world;
@@ -28,7 +32,9 @@ export class Supervisor {
   /** Adopts what lives and starts what is wanted, tier by tier. Ends when all are on their way. */
   async boot(): Promise<void> {
     for (const tier of this.#tiers()) {
-      await Promise.all(tier.map((service) => service.resume()));
+      if (this.#ending) return;
+      this.#resuming = Promise.all(tier.map((service) => service.resume()));
+      await this.#resuming;
       const up = Promise.all(
         tier.map((service) => service.until((one) => one.life.state !== "starting")),
       );
@@ -102,6 +108,9 @@ export class Supervisor {
    * @returns services whose process had to be killed
    */
   async shutdown(): Promise<readonly string[]> {
+    // A boot that is under way stops at the tier that it has begun.
+    this.#ending = true;
+    await this.#resuming;
     for (const tier of this.#tiers().reverse()) await this.#end(tier);
     await Promise.all(this.#services.map((service) => service.recorded()));
     return this.#services.filter((service) => service.forced).map((service) => service.spec.id);

@@ -220,6 +220,17 @@ describe("genesis", () => {
     ]);
   });
 
+  it("begins nothing more when it is told to end while it boots", async () => {
+    const world = createWorld();
+    world.mute.add(1006);
+    const supervisor = world.start();
+    await world.clock.tick(100);
+    void supervisor.shutdown();
+    await world.clock.tick(60_000);
+    expect(world.processes.all).toHaveLength(1);
+    expect(world.processes.living("")).toEqual([]);
+  });
+
   it("goes on supervising when the disk for its records is full", async () => {
     const world = createWorld();
     world.start();
