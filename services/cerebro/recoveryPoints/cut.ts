@@ -42,7 +42,7 @@ export async function attemptCut(site: Site, term: Term, order: CutOrder): Promi
     callStargate(site, VdiskService.hold, orderOf(id), CUT_ORDER_DEADLINE_MS),
   );
   const createdAtMs = site.clock.wall();
-  // No marker before the last owner holds: this is what makes it one instant.
+  // Between this instant and the first release nothing is acknowledged: this is the cut.
   const allHeld = holds.every((hold) => hold.ok);
   const marks = allHeld
     ? await toAll((id) => callStargate(site, VdiskService.mark, orderOf(id), CUT_ORDER_DEADLINE_MS))

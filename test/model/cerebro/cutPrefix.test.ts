@@ -23,7 +23,15 @@ const step = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.nat(40) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("early" as const), count: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("early" as const), count: fc.nat(3) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("slow" as const),
+      vdisk: fc.nat(NAMES.length - 1),
+      ms: fc.nat(30),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("kill" as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("cut" as const) }) },
 );
@@ -38,13 +46,24 @@ describe("a recovery point", () => {
         const cuts: Promise<unknown>[] = [];
         let version = 0;
         let kills = 0;
+        // Writes that depend on each other: each is issued when the one before was acknowledged.
+        let writing = true;
+        const writer = async (): Promise<void> => {
+          while (writing) {
+            version += 1;
+            await stargate.write(NAMES[version % NAMES.length] ?? "", version % EXTENTS, version);
+            await world.clock.sleep(1);
+          }
+        };
+        const wrote = writer();
         const user = world.network.host("user").rpc.connect({ host: "cerebro-A-3", port: 2020 });
         for (const one of steps) {
           if (one.kind === "write") {
             version += 1;
             void stargate.write(NAMES[one.vdisk] ?? "", one.extent, version);
           } else if (one.kind === "wait") await world.clock.tick(one.ms);
-          else if (one.kind === "early") stargate.earlyReleases += one.count;
+          else if (one.kind === "early") stargate.impatience += one.count;
+          else if (one.kind === "slow") stargate.forwardMs.set(NAMES[one.vdisk] ?? "", one.ms);
           else if (one.kind === "kill" && kills < 2) {
             // Not the CVM that the user asks: its clients would see it vanish.
             const leader = [...world.a.nodes.values()].find(
@@ -62,6 +81,8 @@ describe("a recovery point", () => {
           }
         }
         await world.run(Promise.all(cuts));
+        writing = false;
+        await world.run(wrote);
         const { recoveryPoints } = await world.a.call(CerebroService.listRecoveryPoints, {
           pd: "pd",
         });

@@ -22,6 +22,7 @@ import {
 import type { FakeClock } from "../../support/fakeClock.ts";
 
 const HOLD_MS_MAX = 500;
+const IMPATIENT_MS = 2;
 const DRAIN_MS = 30;
 const EXTENT_MS = 5;
 const EXTENTS_PER_REPORT = 4;
@@ -64,6 +65,10 @@ export class SimSite {
   readonly made: string[] = [];
   /** Owners that release by themselves before they are told, this many times. */
   earlyReleases = 0;
+  /** Holds that the owner ends by itself a moment later. */
+  impatience = 0;
+  /** How long an order takes to reach the owner of a vDisk, in ms. */
+  readonly forwardMs = new Map<string, number>();
   /** Roots that the site will deny to have, once each. */
   readonly forgetOnce = new Set<string>();
   /** Shipments that are under way, and how many there were. */
@@ -173,13 +178,20 @@ export class SimSite {
     log.push(epoch);
   }
 
+  async #forward(vdiskId: string): Promise<void> {
+    const delayMs = this.forwardMs.get(this.vdisks.get(vdiskId)?.name ?? "") ?? 0;
+    if (delayMs > 0) await this.#options.clock.sleep(delayMs);
+  }
+
   hold(cvm: number, order: { vdiskId: string; cutId: string; leaderEpoch: number }): void {
     this.#accept(cvm, order.leaderEpoch);
     const vdisk = this.#byId(order.vdiskId);
     if (vdisk.hold?.cutId === order.cutId) return;
     const hold = { cutId: order.cutId, since: this.#options.clock.now(), held: true };
     vdisk.hold = hold;
-    this.#options.clock.after(HOLD_MS_MAX, () => {
+    const impatient = this.impatience > 0;
+    if (impatient) this.impatience -= 1;
+    this.#options.clock.after(impatient ? IMPATIENT_MS : HOLD_MS_MAX, () => {
       if (vdisk.hold !== hold) return;
       this.#letGo(vdisk);
     });
@@ -259,11 +271,18 @@ export class SimSite {
     const { clock } = this.#options;
     return [
       serveUnary(VdiskService.hold, async (order) => {
+        await this.#forward(order.vdiskId);
         this.hold(cvm, order);
         return {};
       }),
-      serveUnary(VdiskService.mark, async (order) => ({ lsn: this.mark(cvm, order) })),
-      serveUnary(VdiskService.release, async (order) => this.release(cvm, order)),
+      serveUnary(VdiskService.mark, async (order) => {
+        await this.#forward(order.vdiskId);
+        return { lsn: this.mark(cvm, order) };
+      }),
+      serveUnary(VdiskService.release, async (order) => {
+        await this.#forward(order.vdiskId);
+        return this.release(cvm, order);
+      }),
       serveUnary(VdiskService.plan, async ({ root, baseRoot, sizeBytes }) =>
         this.plan(root, baseRoot, sizeBytes),
       ),
