@@ -154,7 +154,7 @@ describe("overlay", () => {
         overlay.forget(lsn(records.length));
         expect(overlay.size()).toBe(0);
       }),
-      { numRuns: RUNS, verbose: 1 },
+      { numRuns: RUNS },
     );
   });
 });

@@ -7,9 +7,16 @@ import type { Codec } from "../../platform/codec.ts";
 import { ENTRY_HEADER_BYTES, entryBytes, type NewEntry, writeEntryHeader } from "./entry.ts";
 import type { Segment } from "./segment.ts";
 
+/**
+ * Ordinals of a life of a vDisk begin at its first segment's sequence times this: two lives never
+ * share one, so an old life that comes back with its files is never taken for the present one. Up to
+ * 2^29 segments (32 PiB of log) ordinals are safe integers.
+ */
+export const ORDINALS_A_LIFE = 2 ** 24;
+
 /** The numbering of one vDisk's entries. */
 export interface Slot {
-  /** Ordinal of the last entry laid out. */
+  /** Ordinal of the last entry laid out; 0 when there is none. */
   ordinal: number;
 }
 
@@ -71,7 +78,7 @@ export interface LaidOut {
 export function layOut(
   codec: Codec,
   batch: Batch,
-  at: { readonly position: number; readonly seed: bigint },
+  at: { readonly position: number; readonly seed: bigint; readonly sequence: number },
 ): LaidOut {
   const submissions = [...batch.hints, ...batch.waiting.map(({ submission }) => submission)];
   let arenaBytes = 0;
@@ -89,8 +96,10 @@ export function layOut(
     batch.ordinalsBefore.push([slot, slot.ordinal]);
     const positions: number[] = [];
     for (const entry of entries) {
-      slot.ordinal += 1;
-      const place = { position, seed: at.seed, batchStart: at.position, ordinal: slot.ordinal };
+      const isFirst = slot.ordinal === 0;
+      slot.ordinal = (isFirst ? at.sequence * ORDINALS_A_LIFE : slot.ordinal) + 1;
+      const { ordinal } = slot;
+      const place = { position, seed: at.seed, batchStart: at.position, ordinal, isFirst };
       writeEntryHeader(codec, entry, place, arena, arenaAt);
       // A vDisk that comes back after it was forgotten is a new one.
       if (entry.kind === "forget") slot.ordinal = 0;

@@ -26,6 +26,7 @@ export const ENTRY_DATA_BYTES_MAX = 64 * 1024 * 1024;
 const ID_BYTES = 16;
 const CHECKED_BYTES = ENTRY_HEADER_BYTES - 8;
 const FLAG_DAMAGED = 1;
+const FLAG_FIRST = 2;
 
 /** Kinds of entries; the place in the list is the number on disk. */
 const KINDS = [
@@ -59,7 +60,7 @@ const RECORD_KINDS: ReadonlySet<string> = new Set<RecordKind>([
  */
 export interface EntryFields {
   readonly kind: EntryKind;
-  /** Counts the entries of this vDisk from 1, without gap: proves that none was lost. */
+  /** Counts the entries of this vDisk without gap, from a number that no other life of it has: proves that none was lost. */
   readonly ordinal: number;
   readonly epoch: Epoch;
   readonly lsn: Lsn;
@@ -79,6 +80,8 @@ export interface NewEntry extends Omit<EntryFields, "ordinal"> {
 /** A header that passed its check; its data lie behind it and are not looked at yet. */
 export interface EntryHeader extends EntryFields {
   readonly vdiskId: VdiskId;
+  /** The first entry of this vDisk here, or the first since it was forgotten. */
+  readonly isFirst: boolean;
   readonly dataLength: number;
   readonly dataXxh64: bigint;
   /** Position of the first entry that was written in one go with this one: all before it is synced. */
@@ -89,6 +92,13 @@ export interface EntryHeader extends EntryFields {
 export interface EntryPlace {
   readonly position: number;
   readonly seed: bigint;
+}
+
+/** What the journal adds to an entry when it is written. */
+export interface NewEntryPlace extends EntryPlace {
+  readonly batchStart: number;
+  readonly ordinal: number;
+  readonly isFirst: boolean;
 }
 
 /** Bytes that an entry with so much data takes in a segment. */
@@ -105,7 +115,7 @@ export function isRecordKind(kind: EntryKind): kind is RecordKind {
 export function writeEntryHeader(
   codec: Codec,
   entry: NewEntry,
-  place: EntryPlace & { readonly batchStart: number; readonly ordinal: number },
+  place: NewEntryPlace,
   out: Uint8Array,
   at: number,
 ): void {
@@ -117,7 +127,7 @@ export function writeEntryHeader(
   const seed = seedAt(place);
   view.setUint32(0, ENTRY_MAGIC, true);
   view.setUint16(4, present(NUMBERS.get(entry.kind), "a kind has a number"), true);
-  view.setUint16(6, entry.damaged ? FLAG_DAMAGED : 0, true);
+  view.setUint16(6, (entry.damaged ? FLAG_DAMAGED : 0) | (place.isFirst ? FLAG_FIRST : 0), true);
   view.setUint32(8, entry.data.length, true);
   view.setUint32(12, place.batchStart, true);
   header.set(entry.idBytes, 16);
@@ -146,6 +156,7 @@ export function readEntryHeader(
   return {
     kind,
     damaged: (view.getUint16(6, true) & FLAG_DAMAGED) !== 0,
+    isFirst: (view.getUint16(6, true) & FLAG_FIRST) !== 0,
     dataLength: view.getUint32(8, true),
     batchStart: view.getUint32(12, true),
     vdiskId: vdiskId(toHex(bytes.subarray(16, 16 + ID_BYTES))),

@@ -178,7 +178,11 @@ export class Journal {
       this.#position + batch.bytes > this.#limits.segmentBytes;
     const segment = this.#current === undefined || isFull ? await this.#roll() : this.#current;
     const { codec } = this.#options;
-    const laid = layOut(codec, batch, { position: this.#position, seed: segment.seed });
+    const laid = layOut(codec, batch, {
+      position: this.#position,
+      seed: segment.seed,
+      sequence: segment.sequence,
+    });
     const end = this.#position + batch.bytes;
     const parts = end > segment.fileBytes ? [...laid.parts, this.#ahead(batch, end)] : laid.parts;
     await segment.file.write(this.#position, parts);
@@ -215,7 +219,13 @@ export class Journal {
     let at = SEGMENT_HEADER_BYTES;
     for (const { ordinal, entry } of checkpoint) {
       const batchStart = SEGMENT_HEADER_BYTES;
-      writeEntryHeader(codec, entry, { position: at, seed, batchStart, ordinal }, head, at);
+      writeEntryHeader(
+        codec,
+        entry,
+        { position: at, seed, batchStart, ordinal, isFirst: false },
+        head,
+        at,
+      );
       at += ENTRY_HEADER_BYTES;
     }
     const segment = await this.#space.begin(sequence, seed, head);

@@ -138,7 +138,11 @@ function isInterruptedStart({ header, items }: Found): boolean {
     (item) => item.kind === "entry" && item.header.batchStart > SEGMENT_HEADER_BYTES,
   );
   if (beyondHead) return false;
-  return header === undefined || checkpointsOf(items) < header.checkpointCount;
+  return !isHeadWhole({ header, items });
+}
+
+function isHeadWhole({ header, items }: Pick<Found, "header" | "items">): boolean {
+  return header !== undefined && checkpointsOf(items) >= header.checkpointCount;
 }
 
 /**
@@ -147,9 +151,8 @@ function isInterruptedStart({ header, items }: Found): boolean {
  */
 function checkOldest(oldest: Found | undefined, sequences: readonly number[]): void {
   const sequence = oldest?.sequence ?? sequences.at(-1) ?? FIRST_SEQUENCE;
-  const complete =
-    oldest?.header !== undefined && checkpointsOf(oldest.items) >= oldest.header.checkpointCount;
-  if (complete || sequence === FIRST_SEQUENCE) return;
+  const isWhole = oldest !== undefined && isHeadWhole(oldest);
+  if (isWhole || sequence === FIRST_SEQUENCE) return;
   throw new AntipodeError(
     "OPLOG_CORRUPT",
     "the oldest segment's head is damaged: no replica of this CVM can be trusted",
@@ -197,6 +200,7 @@ class Replay {
       next === undefined
         ? believeNewest(found.items)
         : believeSealed(found.items, from, sealedEnd ?? endOfScan(found.items, from));
+    if (isHeadWhole(found)) this.#keepOnly(found.items.slice(0, found.header?.checkpointCount));
     for (const item of items) {
       if (item.kind === "lost") this.#onLost();
       else this.#onEntry(found.sequence, item);
@@ -204,6 +208,14 @@ class Replay {
     // Where it ended is not known, or a whole segment is missing behind it.
     if (next !== undefined && !isNamed) this.#onLost();
     return endOfScan(items, from);
+  }
+
+  /** A whole checkpoint names every replica: others were forgotten, in a segment that is gone. */
+  #keepOnly(checkpoint: readonly ScanItem[]): void {
+    const named = new Set(
+      checkpoint.map((item) => (item.kind === "entry" ? item.header.vdiskId : undefined)),
+    );
+    for (const id of this.vdisks.keys()) if (!named.has(id)) this.vdisks.delete(id);
   }
 
   #onLost(): void {

@@ -11,6 +11,7 @@
  */
 
 import { type Epoch, epoch, type Lsn, lsn } from "../../base/ids.ts";
+import { ORDINALS_A_LIFE } from "./batch.ts";
 import type { RecordKind } from "./contracts.ts";
 import { type EntryHeader, isRecordKind } from "./entry.ts";
 
@@ -75,6 +76,8 @@ export class VdiskReplay {
   }
 
   #onChange(header: EntryHeader, at: Place): void {
+    // R16: what came before was another life, forgotten in bytes that are gone.
+    if (header.isFirst) this.#restart(header);
     const lost = header.ordinal !== this.#ordinal + 1;
     if (lost) this.#onLoss(header);
     this.#ordinal = header.ordinal;
@@ -143,29 +146,42 @@ export class VdiskReplay {
 
   #onCheckpoint(header: EntryHeader): void {
     const sameHistory =
-      header.lengthBytes === this.#lastEpoch && this.#lastEpoch > 0 && header.lsn >= this.#last;
-    if (header.ordinal !== this.#ordinal && this.#ordinal > 0 && !sameHistory) this.#dropAll();
+      lifeOf(header.ordinal) === lifeOf(this.#ordinal) &&
+      header.lengthBytes === this.#lastEpoch &&
+      this.#lastEpoch > 0 &&
+      header.lsn >= this.#last;
+    if (header.ordinal !== this.#ordinal && !sameHistory) this.#dropAll();
     this.#ordinal = header.ordinal;
     this.#suspect = false;
     this.#promiseUncertain = false;
     this.#promised = header.epoch;
     this.#cutAfter(header.lsn);
     this.#onTrim(lsn(header.offsetBytes));
+    this.#drained = header.offsetBytes;
     this.#last = header.lsn;
     this.#lastEpoch = epoch(header.lengthBytes);
     this.#damagedFrom = header.damaged ? header.lsn + 1 : undefined;
   }
 
   #onReset(header: EntryHeader): void {
+    this.#restart(header);
     this.#ordinal = header.ordinal;
+    this.#promised = header.epoch;
+    this.#drained = header.lsn;
+    this.#last = header.lsn;
+  }
+
+  /** Forgets everything; `header` is the next entry. */
+  #restart(header: EntryHeader): void {
+    this.#ordinal = header.ordinal - 1;
+    this.#promised = epoch(0);
+    this.#drained = 0;
+    this.#last = 0;
+    this.#lastEpoch = epoch(0);
     this.#suspect = false;
     this.#promiseUncertain = false;
     this.#damagedFrom = undefined;
-    this.#promised = header.epoch;
     this.#records.clear();
-    this.#drained = header.lsn;
-    this.#last = header.lsn;
-    this.#lastEpoch = epoch(0);
   }
 
   #onTrim(drained: Lsn): void {
@@ -192,6 +208,10 @@ export class VdiskReplay {
     this.#records.clear();
     this.#lastEpoch = epoch(0);
   }
+}
+
+function lifeOf(ordinal: number): number {
+  return Math.floor(ordinal / ORDINALS_A_LIFE);
 }
 
 function locate(header: EntryHeader, kind: RecordKind, at: Place): Located {

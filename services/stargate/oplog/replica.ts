@@ -144,7 +144,7 @@ export class Replica implements OplogReplica {
 
   async promise(to: Epoch): Promise<boolean> {
     if (to < this.#now.promised) return false;
-    if (to === this.#durable.promised) return true;
+    if (this.#waitingCount === 0 && to === this.#durable.promised) return true;
     this.#world.journal().admit(0);
     await this.#submit({
       entries: [this.#entry("promise", to)],

@@ -1,6 +1,7 @@
 /** A small world for the oplog's tests: a fake disk, the real codec, short segments, and records. */
 
 import { toHex } from "../../../services/base/bytes.ts";
+import { AntipodeError } from "../../../services/base/errors.ts";
 import {
   type Epoch,
   epoch,
@@ -10,6 +11,7 @@ import {
   vdiskId,
 } from "../../../services/base/ids.ts";
 import { createCodec } from "../../../services/platform/adapters/codec.ts";
+import type { Disk } from "../../../services/platform/disk.ts";
 import type {
   OplogRecord,
   OplogReplica,
@@ -43,14 +45,26 @@ export interface OplogWorld {
 }
 
 export function createWorld(
-  disk: FakeDisk = createFakeDisk({ capacityBytes: CAPACITY_BYTES }),
+  inner: FakeDisk = createFakeDisk({ capacityBytes: CAPACITY_BYTES }),
   limits: Partial<OplogLimits> = SMALL,
 ): OplogWorld {
+  const life = { count: 0 };
+  const disk: FakeDisk = {
+    ...inner,
+    crash(options) {
+      life.count += 1;
+      inner.crash(options);
+    },
+    killProcess() {
+      life.count += 1;
+      inner.killProcess();
+    },
+  };
   return {
     disk,
     open: (options = {}) =>
       openOplog({
-        disk,
+        disk: diskOfOneLife(disk, life),
         codec,
         clock: createFakeClock(),
         log: createFakeLog(),
@@ -58,6 +72,33 @@ export function createWorld(
         identity: options.identity ?? "site-a/1/one",
         limits: options.limits ?? limits,
       }),
+  };
+}
+
+/** A dead process changes no names any more; the fake disk itself only knows that its files are gone. */
+function diskOfOneLife(disk: FakeDisk, life: { readonly count: number }): Disk {
+  const mine = life.count;
+  const alive = (): void => {
+    if (life.count !== mine) throw new AntipodeError("DISK_FAILED", "the process is dead");
+  };
+  return {
+    ...disk,
+    async open(path, mode) {
+      alive();
+      return disk.open(path, mode);
+    },
+    async remove(path) {
+      alive();
+      await disk.remove(path);
+    },
+    async rename(from, to) {
+      alive();
+      await disk.rename(from, to);
+    },
+    async syncDirectory(folder) {
+      alive();
+      await disk.syncDirectory(folder);
+    },
   };
 }
 
