@@ -63,7 +63,7 @@ export interface Field<T> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a record of fields of any value type; `unknown` would not accept them
-export type Fields = Readonly<Record<string, Field<any>>>;
+export type Fields = Readonly<Record<string, Field<any>>>; // eslint-disable-line @typescript-eslint/no-explicit-any
 type ValueOf<F> = F extends Field<infer T> ? T : never;
 
 const encoder = new TextEncoder();
@@ -274,8 +274,9 @@ export const field = {
           const byte = cursor.bytes[cursor.at++] ?? 0;
           bits |= BigInt(byte & 127) << shift;
           if (byte < 128) {
-            const wrap = kind === "int64" ? BigInt.asIntN : BigInt.asUintN;
-            return wrap(64, bits).toString();
+            return (
+              kind === "int64" ? BigInt.asIntN(64, bits) : BigInt.asUintN(64, bits)
+            ).toString();
           }
         }
         throw new WireError("a varint is longer than ten bytes");
@@ -397,7 +398,7 @@ export const field = {
       number,
       kind: type.name,
       repeated: false,
-      of: type as WireMessage<unknown>,
+      of: type,
       absent: () => undefined,
       size(value) {
         if (value === undefined) return 0;

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { AntipodeError } from "../base/errors.ts";
+import { addBenchCommand } from "./commands/bench.ts";
 import { addChaosCommands } from "./commands/chaos.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addJobCommands } from "./commands/job.ts";
@@ -52,6 +53,7 @@ export function createProgram(): Command {
   addLinkCommands(program);
   addChaosCommands(program);
   addDemoCommand(program);
+  addBenchCommand(program);
   return program;
 }
 

@@ -12,17 +12,9 @@ import { type DrillReport, reportText } from "../demo/drillReport.ts";
 import { type ImageSource, imageFromFile, imageFromMachine } from "../demo/imageSource.ts";
 import { startLabKeeper } from "../demo/labKeeper.ts";
 import { createProgress, type Progress } from "../progress.ts";
+import { shapeOf } from "./lab.ts";
 
-const SHAPE = {
-  sites: [
-    { name: "A", cvms: 3 },
-    { name: "B", cvms: 3 },
-  ],
-  latencyMs: 5,
-  jitterMs: 0,
-  bitsPerSecond: 1_000_000_000,
-  etcd: "embedded",
-} as const;
+const SITES = { sites: "A,B", cvms: "3" } as const;
 
 export function addDemoCommand(program: Command): void {
   addCommand(program, {
@@ -35,6 +27,8 @@ export function addDemoCommand(program: Command): void {
     ].join("\n"),
     options: [
       ["--input <image>", "raw disk image to replicate (default: real files of this machine)"],
+      ["--latency <duration>", "one-way delay of the links (default: 5ms)"],
+      ["--bandwidth <rate>", "of the links, each way (default: 1gbit)"],
       ["--keep", "leave the lab running and say how to look around"],
     ],
     examples: ["demo", "demo --input debian.raw", "demo --keep --dir /tmp/lab1", "demo --json"],
@@ -74,11 +68,12 @@ async function drill(
 ): Promise<DrillReport> {
   const { world } = context;
   const { directory, progress, image } = plan;
+  const { shape, given } = shapeOf({ ...context.options, ...SITES });
   const bar = progress.bar("starting the lab", "services");
   const up = await upLab(world, {
     directory,
-    shape: SHAPE,
-    given: SHAPE,
+    shape,
+    given,
     autoRestart: true,
     logLevel: "info",
     signal: context.signal,

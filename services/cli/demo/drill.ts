@@ -44,6 +44,8 @@ const WRITER_RATE = 400;
 const EDIT_BYTES_MAX = 192 * MIB;
 /** The writer goes on between recovery points for this long. */
 const WRITER_RUNS_MS = 1500;
+/** The leader is killed when tasks have been running for this long: ledgers are told once a second only. */
+const KILL_AFTER_MS = 350;
 const POLL_MS = 50;
 const JOB_LIMIT_MS = 10 * 60_000;
 
@@ -233,6 +235,7 @@ class Drill {
   async #follow(started: Job, name: string, kill: boolean): Promise<Job> {
     const bar = this.#world.progress.bar(`replicating ${name}`, "bytes");
     const untilMs = this.#clock.now() + JOB_LIMIT_MS;
+    let runningSinceMs: number | undefined;
     let election: Promise<void> | undefined;
     try {
       for (;;) {
@@ -252,7 +255,9 @@ class Drill {
           await election;
           return job;
         }
-        if (kill && election === undefined && isInTheMiddle(job))
+        if (job.state === "RUNNING" && job.tasksRunning > 0) runningSinceMs ??= this.#clock.now();
+        const runsMs = this.#clock.now() - (runningSinceMs ?? this.#clock.now());
+        if (kill && election === undefined && runsMs >= KILL_AFTER_MS)
           election = (await this.#killLeader(job)).elected;
         if (this.#clock.now() > untilMs)
           throw new AntipodeError("DEADLINE_EXCEEDED", `the replication of ${name} does not end`, {
@@ -271,7 +276,7 @@ class Drill {
     await this.#actions.kill([`cerebro@A/${before.cvm}`], false);
     const killedMs = this.#clock.now();
     this.#note(
-      `kill -9 of the Cerebro leader (CVM ${before.cvm}) with ${formatBytes(job.ledger?.wireBytes ?? 0)} on the wire, ${job.tasksDone} of ${job.tasksTotal} tasks done`,
+      `kill -9 of the Cerebro leader (CVM ${before.cvm}), ${job.tasksDone} of ${job.tasksTotal} tasks done and ${job.tasksRunning} running`,
     );
     const elected = async (): Promise<void> => {
       for (;;) {
@@ -471,12 +476,6 @@ const quiet = {
   fatal: nothing,
   child: () => quiet,
 };
-
-/** Something has arrived and something has not. */
-function isInTheMiddle(job: Job): boolean {
-  const sent = job.ledger?.uniqueBytes ?? 0;
-  return job.state === "RUNNING" && sent > 8 * MIB && job.tasksDone < job.tasksTotal;
-}
 
 async function* shifted(
   source: AsyncIterable<Uint8Array>,

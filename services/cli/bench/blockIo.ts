@@ -1,0 +1,123 @@
+/** Block I/O through NBD with fio: antipode at RF 1 and RF 2, beside other NBD servers on the same disk. */
+
+import { join } from "node:path";
+import { KIB, MIB } from "../../base/units.ts";
+import { nbdUri } from "../../lab/index.ts";
+import { VdiskService } from "../../platform/wire/stargate.ts";
+import type { Context } from "../command.ts";
+import { SiteActions } from "../demo/siteActions.ts";
+import { callSite } from "../siteClient.ts";
+import { endBenchLab, startBenchLab, usageOf } from "./benchLab.ts";
+import { type FioFigures, type FioJob, prefill, runFio } from "./fio.ts";
+import { PEERS, startPeer } from "./peers.ts";
+
+const JOBS: readonly FioJob[] = [
+  { name: "randwrite 4k QD 1", readWrite: "randwrite", blockBytes: 4 * KIB, depth: 1 },
+  { name: "randwrite 4k QD 32", readWrite: "randwrite", blockBytes: 4 * KIB, depth: 32 },
+  { name: "randread 4k QD 1", readWrite: "randread", blockBytes: 4 * KIB, depth: 1 },
+  { name: "randread 4k QD 32", readWrite: "randread", blockBytes: 4 * KIB, depth: 32 },
+  { name: "write 1m QD 8", readWrite: "write", blockBytes: MIB, depth: 8 },
+  { name: "read 1m QD 8", readWrite: "read", blockBytes: MIB, depth: 8 },
+];
+const SPAN_BYTES = 256 * MIB;
+
+export interface BlockIoResult extends FioFigures {
+  readonly scenario: string;
+  readonly subject: string;
+  readonly guarantee: string;
+  /** Of the lab's processes, during the job; 0 for peers. */
+  readonly cpuSeconds: number;
+}
+
+export interface BlockIoPlan {
+  readonly context: Context;
+  readonly workFolder: string;
+  readonly seconds: number;
+  readonly repetitions: number;
+  readonly tell: (line: string) => void;
+}
+
+/** Every job at every subject; peers that are not installed are left out and named. */
+export async function benchBlockIo(
+  plan: BlockIoPlan,
+  installed: (command: string) => boolean,
+): Promise<readonly BlockIoResult[]> {
+  const results: BlockIoResult[] = [];
+  for (let round = 0; round < plan.repetitions; round++) {
+    for (const rf of [1, 2]) results.push(...(await benchAntipode(plan, rf)));
+    for (const peer of PEERS) {
+      if (!installed(peer.command)) {
+        plan.tell(`${peer.name} is not installed: left out`);
+        continue;
+      }
+      const running = await startPeer(plan.context.world, peer, plan.workFolder, SPAN_BYTES);
+      try {
+        await prefill(running.uri, SPAN_BYTES);
+        for (const job of JOBS) {
+          const figures = await runFio(job, running.uri, SPAN_BYTES, plan.seconds);
+          results.push(
+            told(plan, {
+              ...figures,
+              scenario: job.name,
+              subject: peer.name,
+              guarantee: peer.guarantee,
+              cpuSeconds: 0,
+            }),
+          );
+        }
+      } finally {
+        await running.end();
+      }
+    }
+  }
+  return results;
+}
+
+async function benchAntipode(plan: BlockIoPlan, rf: number): Promise<readonly BlockIoResult[]> {
+  const { context } = plan;
+  const directory = join(plan.workFolder, `lab-rf${rf}`);
+  const up = await startBenchLab(context, directory, ["A"]);
+  const results: BlockIoResult[] = [];
+  try {
+    const actions = new SiteActions(context, up.open);
+    const site = actions.site("A");
+    const stargate = { service: "stargate" } as const;
+    const container = { name: `rf${rf}`, replicationFactor: rf, compression: true };
+    await callSite(context, site, stargate, VdiskService.createContainer, container);
+    const request = {
+      name: "bench",
+      container: container.name,
+      sizeBytes: SPAN_BYTES,
+      root: "",
+      source: "",
+    };
+    await callSite(context, site, stargate, VdiskService.createVdisk, request);
+    const [owner] = await actions.targets("A", "bench");
+    const uri = nbdUri(owner?.address ?? { host: "", port: 0 }, "bench");
+    await prefill(uri, SPAN_BYTES);
+    for (const job of JOBS) {
+      const before = await usageOf(context, up);
+      const figures = await runFio(job, uri, SPAN_BYTES, plan.seconds);
+      const after = await usageOf(context, up);
+      results.push(
+        told(plan, {
+          ...figures,
+          scenario: job.name,
+          subject: `antipode RF ${rf}`,
+          guarantee: `durable, ${rf} ${rf === 1 ? "copy" : "copies"}, checksummed, deduplicated, compressed`,
+          cpuSeconds: (after.cpuMs - before.cpuMs) / 1000,
+        }),
+      );
+    }
+  } finally {
+    await endBenchLab(context, directory);
+  }
+  return results;
+}
+
+function told(plan: BlockIoPlan, result: BlockIoResult): BlockIoResult {
+  plan.tell(
+    `${result.subject.padEnd(18)} ${result.scenario.padEnd(20)} ${Math.round(result.iops)} IOPS  ${(result.bytesPerSecond / 1e6).toFixed(1)} MB/s  p50 ${result.latencyMsP50.toFixed(2)} ms  p99 ${result.latencyMsP99.toFixed(2)} ms`,
+  );
+  return result;
+}
