@@ -52,6 +52,9 @@ export function judgeSlot(block: Uint8Array, slot: Slot, context: SlotContext): 
   const { history, otherRuns } = context;
   if (otherRuns.has(header.runId)) return { kind: "misdirected", header };
   if (header.runId !== history.journal.header.runId) return { kind: "ghost", header };
+  // No checksum covers cgId, but the run has only one.
+  const { cgId } = history.journal.header;
+  if (header.cgId !== cgId) return judgeDamage(block, slot, { ...header, cgId }, history);
   if (header.vdiskId !== slot.vdiskId || header.lba !== slot.lba)
     return { kind: "misdirected", header };
   const write = writeBySeq(history, header.gseq);
