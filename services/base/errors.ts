@@ -124,7 +124,13 @@ export const errorTable = {
     "never",
     "Choose another name, or use the container that exists.",
   ),
-  CONTAINER_IN_USE: row("failedPrecondition", "EPERM", "conflict", "never", "Delete its vDisks first: `antipode vdisk list`."),
+  CONTAINER_IN_USE: row(
+    "failedPrecondition",
+    "EPERM",
+    "conflict",
+    "never",
+    "Delete its vDisks first: `antipode vdisk list`.",
+  ),
   VDISK_NOT_FOUND: row(
     "notFound",
     "EINVAL",
@@ -414,7 +420,13 @@ export const errorTable = {
     "elsewhere",
     "The disk under the lab's directory failed a read, write or sync; look at the system's log.",
   ),
-  IO_FAILED: row("internal", "EIO", "unavailable", "later", "The server of the disk failed the request; its log says why."),
+  IO_FAILED: row(
+    "internal",
+    "EIO",
+    "unavailable",
+    "later",
+    "The server of the disk failed the request; its log says why.",
+  ),
   READ_ONLY: row(
     "permissionDenied",
     "EPERM",

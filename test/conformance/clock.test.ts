@@ -9,7 +9,7 @@ import { codeOfFailure } from "../support/outcome.ts";
 interface World {
   readonly clock: Clock;
   /** Drives the time until the promise is settled. */
-  until<T>(promise: Promise<T>): Promise<T>;
+  readonly until: <T>(promise: Promise<T>) => Promise<T>;
 }
 
 function fakeWorld(): World {
@@ -40,7 +40,9 @@ describe.each<[string, () => World]>([
           (delayMs) =>
             new Promise<number>((resolve) => {
               const startMs = clock.now();
-              clock.after(delayMs, () => resolve(clock.now() - startMs - delayMs));
+              clock.after(delayMs, () => {
+                resolve(clock.now() - startMs - delayMs);
+              });
               // Keeps the real process alive: `after` alone does not.
               void clock.sleep(delayMs + 5);
             }),

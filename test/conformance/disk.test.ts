@@ -13,7 +13,7 @@ const root = temporaryFolder("disk");
 let count = 0;
 
 describe.each<[string, () => Promise<Disk>]>([
-  ["fake", async () => createFakeDisk()],
+  ["fake", () => Promise.resolve(createFakeDisk())],
   [
     "real",
     async () => {

@@ -31,8 +31,12 @@ function listenTo(connection: Connection): Ear {
     length += chunk.length;
     wake?.();
   });
-  const ended = new Promise<void>((resolve) => connection.onEnd(resolve));
-  const closed = new Promise<Error | undefined>((resolve) => connection.onClose(resolve));
+  const ended = new Promise<void>((resolve) => {
+    connection.onEnd(resolve);
+  });
+  const closed = new Promise<Error | undefined>((resolve) => {
+    connection.onClose(resolve);
+  });
   return {
     connection,
     bytes: () => concatBytes(chunks),
@@ -63,7 +67,9 @@ describe.each<[string, () => Net]>([
     const accepted = new Promise<Connection>((resolve) => {
       accept = resolve;
     });
-    const listener = await net.listen(ANY_PORT, (connection) => accept(connection));
+    const listener = await net.listen(ANY_PORT, (connection) => {
+      accept(connection);
+    });
     listeners.push(listener);
     const here = await net.connect(listener.address, DIAL_MS);
     const there = await accepted;
@@ -153,7 +159,9 @@ describe.each<[string, () => Net]>([
     b.destroy("reset");
     await left.closed;
     expect(a.write([utf8("x")])).toBe(false);
-    const again = new Promise((resolve) => a.onClose(resolve));
+    const again = new Promise((resolve) => {
+      a.onClose(resolve);
+    });
     await again;
   });
 

@@ -28,7 +28,9 @@ async function startNode(
   });
   const handle = await processes.spawn(
     { command: process.execPath, args: ["-e", script], env: { GREETING: "hello" }, logFile },
-    (why) => onExit(why),
+    (why) => {
+      onExit(why);
+    },
   );
   return { handle, exit, logFile };
 }

@@ -120,9 +120,8 @@ export function createFakeDisk(options: { readonly capacityBytes?: number } = {}
         freeBytes,
       });
     },
-    async space() {
-      return { freeBytes: Math.max(0, capacity - usedBytes()), totalBytes: capacity };
-    },
+    space: () =>
+      Promise.resolve({ freeBytes: Math.max(0, capacity - usedBytes()), totalBytes: capacity }),
     crash({ mode = "lost", prng = createPrng(1) } = {}) {
       newLife();
       for (const entry of world.pending)
@@ -264,11 +263,13 @@ function handleOn(parts: HandleParts): DiskFile {
       file.truncate(sizeBytes);
     },
     async sizeBytes() {
+      await Promise.resolve();
       if (!open || !parts.alive()) throw failed("stat", path, "EBADF");
       return file.sizeBytes;
     },
-    async close() {
+    close() {
       open = false;
+      return Promise.resolve();
     },
   };
 }
@@ -276,8 +277,10 @@ function handleOn(parts: HandleParts): DiskFile {
 interface Gate {
   /** Lets an operation through after the hook, or fails it as planned. */
   pass(operation: DiskOperation, path: string): Promise<void>;
-  plan(plan: FailurePlan): void;
-  hook(hook: ((operation: DiskOperation, path: string) => void | Promise<void>) | undefined): void;
+  readonly plan: (plan: FailurePlan) => void;
+  readonly hook: (
+    hook: ((operation: DiskOperation, path: string) => void | Promise<void>) | undefined,
+  ) => void;
 }
 
 function createGate(): Gate {

@@ -39,6 +39,7 @@ export function createFakeKeyIndexes(): FakeKeyIndexes {
   };
   return {
     async open(folder) {
+      await Promise.resolve();
       const key = namesOfPath(folder).join("/");
       const store = stores.get(key) ?? { batches: [], flushed: 0, open: false };
       assert(!store.open, "an index is opened once at a time");
@@ -48,6 +49,7 @@ export function createFakeKeyIndexes(): FakeKeyIndexes {
       return indexOn(store, () => life === born, failures);
     },
     async destroy(folder) {
+      await Promise.resolve();
       const key = namesOfPath(folder).join("/");
       assert(stores.get(key)?.open !== true, "an index is closed before it is destroyed");
       stores.delete(key);
@@ -77,7 +79,9 @@ function indexOn(store: Store, alive: () => boolean, failures: ErrorCode[]): Key
   };
   for (const batch of store.batches) apply(batch);
   let open = true;
-  const check = (): void => assert(open && alive(), "an index in use is open");
+  const check = (): void => {
+    assert(open && alive(), "an index in use is open");
+  };
   return {
     get(key) {
       check();
@@ -114,10 +118,11 @@ function indexOn(store: Store, alive: () => boolean, failures: ErrorCode[]): Key
       await Promise.resolve();
       store.flushed = store.batches.length;
     },
-    async close() {
+    close() {
       open = false;
       store.open = false;
       store.flushed = store.batches.length;
+      return Promise.resolve();
     },
   };
 }

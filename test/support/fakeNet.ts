@@ -3,7 +3,7 @@
 import { concatBytes } from "../../services/base/bytes.ts";
 import { AntipodeError } from "../../services/base/errors.ts";
 import type { Address, Connection, Net } from "../../services/platform/net.ts";
-import type { Fabric, Pipe, Tearable } from "./fakeNetwork.ts";
+import type { Fabric, Pipe, Tearable } from "./fakeFabric.ts";
 
 /** Bytes sent and not yet handed to the reader before `write` says false; Node's is 16 KiB to 64 KiB. */
 const UNREAD_BYTES_MAX = 64 * 1024;
@@ -20,12 +20,14 @@ class FakeListener {
 export function createFakeNet(fabric: Fabric, host: string): Net {
   return {
     async listen(address, onConnection) {
+      await Promise.resolve();
       const listener = new FakeListener(onConnection);
       const bound = fabric.bind(address, listener);
       const key = `${bound.host}:${bound.port}`;
       return {
         address: bound,
         async close() {
+          await Promise.resolve();
           if (fabric.listeners.get(key) === listener) fabric.listeners.delete(key);
         },
       };
@@ -42,14 +44,14 @@ function dial(
 ): Promise<Connection> {
   const where = `${address.host}:${address.port}`;
   return new Promise((resolve, reject) => {
-    const timer = fabric.clock.after(timeoutMs, () =>
+    const timer = fabric.clock.after(timeoutMs, () => {
       reject(
         new AntipodeError("DEADLINE_EXCEEDED", `no connection to ${where} within ${timeoutMs} ms`, {
           where,
           timeoutMs,
         }),
-      ),
-    );
+      );
+    });
     const back = fabric.pipe(address.host, from);
     fabric.pipe(from, address.host).send(() => {
       const listener = fabric.listeners.get(where);
@@ -98,7 +100,9 @@ class End implements Connection {
   other: End | undefined;
   onGone: () => void = () => undefined;
   #data: ((chunk: Uint8Array) => void) | undefined;
-  #end: () => void = () => this.end();
+  #end: () => void = () => {
+    this.end();
+  };
   #close: ((error: Error | undefined) => void) | undefined;
   readonly #drain: (() => void)[] = [];
   readonly #inbox: Uint8Array[] = [];
@@ -121,7 +125,9 @@ class End implements Connection {
 
   onData(handler: (chunk: Uint8Array) => void): void {
     this.#data = handler;
-    queueMicrotask(() => this.#deliver());
+    queueMicrotask(() => {
+      this.#deliver();
+    });
   }
 
   onEnd(handler: () => void): void {
@@ -130,7 +136,10 @@ class End implements Connection {
 
   onClose(handler: (error: Error | undefined) => void): void {
     const gone = this.#gone;
-    if (gone !== undefined) queueMicrotask(() => handler(gone.error));
+    if (gone !== undefined)
+      queueMicrotask(() => {
+        handler(gone.error);
+      });
     else this.#close = handler;
   }
 
@@ -153,7 +162,9 @@ class End implements Connection {
 
   resume(): void {
     this.#paused = false;
-    queueMicrotask(() => this.#deliver());
+    queueMicrotask(() => {
+      this.#deliver();
+    });
   }
 
   end(): void {
@@ -226,6 +237,9 @@ class End implements Connection {
   }
 
   #closeWhenDone(): void {
-    if (this.#sentEnd && this.#toldEnd) queueMicrotask(() => this.closed(undefined));
+    if (this.#sentEnd && this.#toldEnd)
+      queueMicrotask(() => {
+        this.closed(undefined);
+      });
   }
 }

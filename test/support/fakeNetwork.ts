@@ -13,41 +13,16 @@ import type { Clock } from "../../services/platform/clock.ts";
 import type { Log } from "../../services/platform/log.ts";
 import type { Address, Net } from "../../services/platform/net.ts";
 import type { Rpc } from "../../services/platform/rpc.ts";
+import type { Fabric, Pipe } from "./fakeFabric.ts";
 import { createFakeNet } from "./fakeNet.ts";
 import { createFakeRpc } from "./fakeRpc.ts";
 
 const FIRST_FREE_PORT = 40_000;
 const PORT_MAX = 65_535;
 
-/** Something open between two hosts that a tear breaks. */
-export interface Tearable {
-  readonly hosts: readonly [string, string];
-  tear(reason: AntipodeError): void;
-}
-
 export interface FakeHost {
   readonly net: Net;
   readonly rpc: Rpc;
-}
-
-/** What fakeNet and fakeRpc need of the network. */
-export interface Fabric {
-  readonly clock: Clock;
-  readonly log: Log | undefined;
-  /** Ports that are listened on: "host:port" → whatever serves there. */
-  readonly listeners: Map<string, unknown>;
-  readonly open: Set<Tearable>;
-  bind(address: Address, listener: unknown): Address;
-  /** A one-way ordered pipe; `push` hands items over when they arrive. */
-  pipe(from: string, to: string): Pipe;
-  isCut(from: string, to: string): boolean;
-  /** True once for each reply (or request) of the method that a test asked to lose. */
-  losesReply(path: string): boolean;
-}
-
-export interface Pipe {
-  /** Runs `arrive` at the other end, after everything sent before. */
-  send(arrive: () => void): void;
 }
 
 export interface FakeNetwork {
@@ -126,12 +101,16 @@ export function createFakeNetwork(options: {
       setCut(a, b, true);
       setCut(b, a, true);
     },
-    cutOneWay: (from, to) => setCut(from, to, true),
+    cutOneWay: (from, to) => {
+      setCut(from, to, true);
+    },
     heal(a, b) {
       setCut(a, b, false);
       setCut(b, a, false);
     },
-    tear: (a, b) => tearWhere(([x, y]) => (x === a && y === b) || (x === b && y === a), "torn"),
+    tear: (a, b) => {
+      tearWhere(([x, y]) => (x === a && y === b) || (x === b && y === a), "torn");
+    },
     kill(host) {
       for (const key of [...fabric.listeners.keys()])
         if (key.startsWith(`${host}:`)) fabric.listeners.delete(key);

@@ -3,34 +3,15 @@
  * as code, message and details, and both ends have the bounded buffers of the real transport.
  */
 
-import { assert, InvariantViolation } from "../../services/base/assert.ts";
 import { AntipodeError, grpcStatus, messageOf } from "../../services/base/errors.ts";
-import { type Method, WireError } from "../../services/base/wire.ts";
+import type { Method } from "../../services/base/wire.ts";
 import { decodeMessage, encodeMessage } from "../../services/platform/adapters/rpcStream.ts";
 import type { Address } from "../../services/platform/net.ts";
-import {
-  type Binding,
-  type CallOptions,
-  type Rpc,
-  type RpcClient,
-  RpcStatusError,
-  type RpcStream,
-} from "../../services/platform/rpc.ts";
+import type { CallOptions, Rpc, RpcClient, RpcStream } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
-import type { Fabric, Tearable } from "./fakeNetwork.ts";
+import type { Fabric, Tearable } from "./fakeFabric.ts";
+import { copyOf, errorAcross, FakeRpcServer, type Route, serverAt } from "./fakeRpcRoute.ts";
 import { openFakeStream } from "./fakeRpcStream.ts";
-
-/** What listens on a port for calls. */
-export class FakeRpcServer {
-  readonly host: string;
-  readonly bindings: ReadonlyMap<string, Binding>;
-
-  constructor(host: string, bindings: readonly Binding[]) {
-    this.host = host;
-    this.bindings = new Map(bindings.map((binding) => [binding.method.path, binding]));
-    assert(this.bindings.size === bindings.length, "a path is bound once");
-  }
-}
 
 /** The rpc port of one host. */
 export function createFakeRpc(fabric: Fabric, host: string): Rpc {
@@ -45,6 +26,7 @@ export function createFakeRpc(fabric: Fabric, host: string): Rpc {
       return client;
     },
     async serve(address, bindings) {
+      await Promise.resolve();
       const server = new FakeRpcServer(address.host, bindings);
       const bound = fabric.bind(address, server);
       const key = `${bound.host}:${bound.port}`;
@@ -98,21 +80,6 @@ function createClient(
   };
 }
 
-/** From where a call goes to where. */
-export interface Route {
-  readonly fabric: Fabric;
-  readonly from: string;
-  readonly address: Address;
-  readonly cancels: Set<(reason: AntipodeError) => void>;
-}
-
-/** The server at the route's end, or the error of one that is not there. */
-export function serverAt(route: Route, where: string): FakeRpcServer | AntipodeError {
-  const listener = route.fabric.listeners.get(`${route.address.host}:${route.address.port}`);
-  if (listener instanceof FakeRpcServer) return listener;
-  return errorOfStatus(grpcStatus.unavailable, "nobody listens there", where);
-}
-
 function callUnary<Q, A>(
   route: Route,
   method: Method<Q, A, "unary">,
@@ -121,7 +88,7 @@ function callUnary<Q, A>(
 ): Promise<A> {
   const { fabric, from, address } = route;
   const where = `${address.host}:${address.port}${method.path}`;
-  const bytes = encodeMessage(method.request, request).slice();
+  const bytes = copyOf(encodeMessage(method.request, request));
   return new Promise<A>((resolve, reject) => {
     const abort = new AbortController();
     let settled = false;
@@ -134,12 +101,16 @@ function callUnary<Q, A>(
       options.signal?.removeEventListener("abort", onAbort);
       act();
     };
-    const fail = (error: unknown): void => finish(() => reject(error));
+    const fail = (error: Error): void => {
+      finish(() => {
+        reject(error);
+      });
+    };
     const cancel = (reason: AntipodeError): void => {
       fail(reason);
       abort.abort(reason);
     };
-    const onAbort = (): void =>
+    const onAbort = (): void => {
       cancel(
         new AntipodeError(
           "CANCELLED",
@@ -148,13 +119,14 @@ function callUnary<Q, A>(
           options.signal?.reason,
         ),
       );
+    };
     const call: Tearable & { server?: FakeRpcServer } = {
       hosts: [from, address.host],
       tear: cancel,
     };
-    const timer = fabric.clock.after(options.deadlineMs, () =>
-      cancel(errorOfStatus(grpcStatus.deadlineExceeded, "Deadline exceeded", where)),
-    );
+    const timer = fabric.clock.after(options.deadlineMs, () => {
+      cancel(errorOfStatus(grpcStatus.deadlineExceeded, "Deadline exceeded", where));
+    });
     if (options.signal?.aborted) {
       onAbort();
       return;
@@ -188,16 +160,16 @@ function callUnary<Q, A>(
             ),
           );
         else
-          back.send(() =>
+          back.send(() => {
             finish(() => {
               try {
                 if (reply.kind === "failed") reject(reply.error(where));
                 else resolve(decodeMessage(method.response, reply.bytes));
               } catch (error) {
-                reject(error);
+                reject(error instanceof Error ? error : new Error(messageOf(error)));
               }
-            }),
-          );
+            });
+          });
       });
     });
   });
@@ -227,30 +199,8 @@ async function answer(
     };
   try {
     const result = await binding.handle(decodeMessage(binding.method.request, bytes), context);
-    return { kind: "ok", bytes: encodeMessage(binding.method.response, result).slice() };
+    return { kind: "ok", bytes: copyOf(encodeMessage(binding.method.response, result)) };
   } catch (error) {
     return { kind: "failed", error: errorAcross(error, path, fabric) };
   }
-}
-
-/** What a caller gets of whatever a handler threw; an error that is not ours is logged. */
-export function errorAcross(
-  error: unknown,
-  path: string,
-  fabric: Fabric,
-): (where: string) => AntipodeError {
-  if (error instanceof RpcStatusError)
-    return (where) => errorOfStatus(error.statusCode, error.message, where);
-  if (error instanceof AntipodeError)
-    return () => new AntipodeError(error.code, error.message, { ...error.details });
-  if (error instanceof WireError) return () => new AntipodeError("MESSAGE_INVALID", error.message);
-  fabric.log?.error(
-    { event: "rpc.handlerFailed", path, err: error },
-    "a handler threw an unknown error",
-  );
-  if (error instanceof InvariantViolation)
-    setImmediate(() => {
-      throw error;
-    });
-  return () => new AntipodeError("INTERNAL", messageOf(error), { path });
 }

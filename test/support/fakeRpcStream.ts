@@ -6,16 +6,18 @@ import type { Method, WireCodec } from "../../services/base/wire.ts";
 import { decodeMessage, encodeMessage } from "../../services/platform/adapters/rpcStream.ts";
 import type { RpcStream } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
-import type { Pipe, Tearable } from "./fakeNetwork.ts";
+import type { Pipe, Tearable } from "./fakeFabric.ts";
 import { FakeQueue } from "./fakeQueue.ts";
-import { errorAcross, type FakeRpcServer, type Route, serverAt } from "./fakeRpc.ts";
+import { copyOf, errorAcross, type FakeRpcServer, type Route, serverAt } from "./fakeRpcRoute.ts";
 
 /** Messages sent and not yet taken by the other side's reader before `send` waits. */
 const UNTAKEN_MAX = 32;
 
 /** One direction of a stream. */
 class Direction {
-  readonly queue = new FakeQueue<Uint8Array>(() => this.#onTaken());
+  readonly queue = new FakeQueue<Uint8Array>(() => {
+    this.#onTaken();
+  });
   readonly #pipe: Pipe;
   readonly #waiting: (() => void)[] = [];
   #untaken = 0;
@@ -29,14 +31,16 @@ class Direction {
 
   async send(bytes: Uint8Array): Promise<void> {
     assert(!this.ended, "nothing is sent after the end");
-    if (this.failure !== undefined) throw this.failure;
+    this.#throwIfStopped();
     this.#untaken += 1;
-    this.#pipe.send(() => this.queue.push(bytes));
-    while (this.#untaken >= UNTAKEN_MAX && this.failure === undefined)
+    this.#pipe.send(() => {
+      this.queue.push(bytes);
+    });
+    while (this.#untaken >= UNTAKEN_MAX && !this.#isStopped())
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
       });
-    if (this.failure !== undefined) throw this.failure;
+    this.#throwIfStopped();
   }
 
   /** Ends after what was sent; `then` runs when the other side has heard of it. */
@@ -52,6 +56,14 @@ class Direction {
   stopSending(error: AntipodeError): void {
     this.failure ??= error;
     for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #isStopped(): boolean {
+    return this.failure !== undefined;
+  }
+
+  #throwIfStopped(): void {
+    if (this.failure !== undefined) throw this.failure;
   }
 
   #onTaken(): void {
@@ -143,14 +155,17 @@ export function openFakeStream<Q, A>(
       () => undefined,
     );
     void binding.handle(there, { signal: abort.signal, peer: `${from}:0` }).then(
-      () => endFromServer(undefined),
+      () => {
+        endFromServer(undefined);
+      },
       (error: unknown) => {
         if (!over) endFromServer(errorAcross(error, method.path, fabric)(where));
       },
     );
   });
-  const cancelHere = (): void =>
+  const cancelHere = (): void => {
     breakBoth(new AntipodeError("CANCELLED", `${where}: the call was cancelled here`));
+  };
   return endOver(up, down, method.request, method.response, cancelHere, cancelHere);
 }
 
@@ -175,9 +190,11 @@ function endOver<Out, In>(
     }
   }
   return {
-    send: async (message) => out.send(encodeMessage(outgoing, message).slice()),
+    send: async (message) => out.send(copyOf(encodeMessage(outgoing, message))),
     incoming: { [Symbol.asyncIterator]: receive },
-    end: () => out.end(undefined),
+    end: () => {
+      out.end(undefined);
+    },
     cancel,
   };
 }

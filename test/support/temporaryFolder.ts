@@ -8,6 +8,8 @@ import { afterAll } from "vitest";
 /** Absolute path of a new empty folder. Call it at the top of a suite. */
 export function temporaryFolder(name: string): string {
   const path = mkdtempSync(join(tmpdir(), `antipode-${name}-`));
-  afterAll(() => rmSync(path, { recursive: true, force: true }));
+  afterAll(() => {
+    rmSync(path, { recursive: true, force: true });
+  });
   return path;
 }

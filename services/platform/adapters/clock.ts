@@ -43,7 +43,11 @@ function startTimer(
     if (kind === "background") handle.unref();
   };
   arm(delayMs);
-  return { cancel: () => clearTimeout(handle) };
+  return {
+    cancel: () => {
+      clearTimeout(handle);
+    },
+  };
 }
 
 function sleep(delayMs: number, signal: AbortSignal | undefined): Promise<void> {

@@ -19,8 +19,8 @@ const LENGTH_PREFIX_BYTES = 4;
 
 /** Loads the WebAssembly module of XXH64; the rest needs no preparation. */
 export async function createCodec(): Promise<Codec> {
-  const { h64Raw } = await xxhash();
-  return { xxh64: (bytes, seed) => h64Raw(bytes, seed), sha256, compress, decompress };
+  const hashes = await xxhash();
+  return { xxh64: (bytes, seed) => hashes.h64Raw(bytes, seed), sha256, compress, decompress };
 }
 
 /** `crypto.hash` (Node 20.12, 21.7) does in one call what a Hash object does in three. */

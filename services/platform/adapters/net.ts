@@ -28,9 +28,9 @@ async function listen(
   address: Address,
   onConnection: (connection: Connection) => void,
 ): Promise<Listener> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-    onConnection(connectionOver(socket)),
-  );
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    onConnection(connectionOver(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => {
       void listenError(address, error.code ?? error.message, error).then(reject);
@@ -104,8 +104,10 @@ function connectionOver(socket: Socket): Connection {
   const remote = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
   let failure: Error | undefined;
   let closed = false;
-  let onEnd = (): void => connection.end();
-  let onClose = (_error: Error | undefined): void => undefined;
+  let onEnd = (): void => {
+    connection.end();
+  };
+  let onClose: ((error: Error | undefined) => void) | undefined;
   socket.on("error", (error) => {
     failure ??= new AntipodeError(
       "PEER_UNREACHABLE",
@@ -114,21 +116,28 @@ function connectionOver(socket: Socket): Connection {
       error,
     );
   });
-  socket.on("end", () => onEnd());
+  socket.on("end", () => {
+    onEnd();
+  });
   socket.on("close", () => {
     closed = true;
-    onClose(failure);
+    onClose?.(failure);
   });
   const connection: Connection = {
     remote,
     onData: (handler) => {
-      socket.on("data", (chunk) => handler(asBytes(chunk)));
+      socket.on("data", (chunk) => {
+        handler(asBytes(chunk));
+      });
     },
     onEnd: (handler) => {
       onEnd = handler;
     },
     onClose: (handler) => {
-      if (closed) queueMicrotask(() => handler(failure));
+      if (closed)
+        queueMicrotask(() => {
+          handler(failure);
+        });
       else onClose = handler;
     },
     onDrain: (handler) => {

@@ -52,12 +52,12 @@ async function spawn(request: SpawnRequest, onExit: OnExit): Promise<ProcessHand
       env: request.env,
       stdio: ["ignore", log.fd, log.fd],
     });
-    child.once("exit", (code, signalName) =>
-      onExit({ code: code ?? undefined, signal: signalName ?? undefined }),
-    );
+    child.once("exit", (code, signalName) => {
+      onExit({ code: code ?? undefined, signal: signalName ?? undefined });
+    });
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
-      child.once("error", (error) =>
+      child.once("error", (error) => {
         reject(
           new AntipodeError(
             "LAB_START_FAILED",
@@ -65,8 +65,8 @@ async function spawn(request: SpawnRequest, onExit: OnExit): Promise<ProcessHand
             { command: request.command, logFile: request.logFile },
             error,
           ),
-        ),
-      );
+        );
+      });
     });
     child.unref();
     const pid = child.pid ?? 0;

@@ -7,7 +7,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { AntipodeError } from "../../base/errors.ts";
+import { AntipodeError, messageOf } from "../../base/errors.ts";
 import type { Method } from "../../base/wire.ts";
 import type { Address } from "../net.ts";
 import type { CallOptions, RpcClient, RpcStream } from "../rpc.ts";
@@ -78,7 +78,7 @@ function callUnary<Q, A>(
         if (error !== null) throw cancelReason ?? errorOfAnswer(error, where);
         resolve(decodeMessage(method.response, answer ?? new Uint8Array(0)));
       } catch (failure) {
-        reject(failure);
+        reject(failure instanceof Error ? failure : new Error(messageOf(failure)));
       }
     };
     const deadline = Date.now() + options.deadlineMs;
@@ -94,7 +94,9 @@ function callUnary<Q, A>(
       cancelReason ??= reason;
       call.cancel();
     };
-    const onAbort = (): void => cancel(cancelled(where, signal?.reason));
+    const onAbort = (): void => {
+      cancel(cancelled(where, signal?.reason));
+    };
     channel.underWay.add(cancel);
     signal?.addEventListener("abort", onAbort, { once: true });
   });
@@ -114,7 +116,9 @@ function openStream<Q, A>(channel: Channel, method: StreamMethod<Q, A>): RpcStre
     call.cancel();
   };
   channel.underWay.add(cancel);
-  call.on("error", (error: Error) => fate.break(errorOfStream(error, where)));
+  call.on("error", (error: Error) => {
+    fate.break(errorOfStream(error, where));
+  });
   call.on("status", (final) => {
     channel.underWay.delete(cancel);
     if (final.code === status.OK)
@@ -122,7 +126,9 @@ function openStream<Q, A>(channel: Channel, method: StreamMethod<Q, A>): RpcStre
         new AntipodeError("CANCELLED", `${where}: the other side has ended the stream`, { where }),
       );
   });
-  const cancelHere = (): void => cancel(cancelled(where, undefined));
+  const cancelHere = (): void => {
+    cancel(cancelled(where, undefined));
+  };
   return streamOver({
     duplex: call,
     outgoing: method.request,

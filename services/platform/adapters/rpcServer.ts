@@ -141,8 +141,9 @@ function streamHandler(binding: StreamBinding, hall: Hall) {
       abort.abort(reason);
       call.emit("error", answer);
     };
-    const onServerClose = (): void =>
+    const onServerClose = (): void => {
       refuse(closingAnswer(), new AntipodeError("CANCELLED", "the server is closing"));
+    };
     hall.streams.add(onServerClose);
     call.on("cancelled", () => {
       if (finished) return;

@@ -31,6 +31,10 @@ export class StreamFate {
     this.stopSending(error);
   }
 
+  throwIfBroken(): void {
+    if (this.breakage !== undefined) throw this.breakage;
+  }
+
   /** The other side takes no more. */
   stopSending(error: AntipodeError): void {
     this.sendFailure ??= error;
@@ -142,12 +146,12 @@ function drained(duplex: MessageDuplex, fate: StreamFate): Promise<void> {
 }
 
 async function* receive<Out, In>(ends: StreamEnds<Out, In>): AsyncGenerator<In, void, undefined> {
-  if (ends.fate.breakage !== undefined) throw ends.fate.breakage;
+  ends.fate.throwIfBroken();
   try {
     for await (const chunk of ends.duplex.iterator({ destroyOnReturn: false }))
       yield decodeMessage(ends.incoming, chunk);
   } catch (error) {
-    if (ends.fate.breakage !== undefined) throw ends.fate.breakage;
+    ends.fate.throwIfBroken();
     ends.onUnreadable();
     throw (
       asAntipodeError(error) ?? new AntipodeError("PEER_UNREACHABLE", "the stream broke", {}, error)
@@ -158,5 +162,5 @@ async function* receive<Out, In>(ends: StreamEnds<Out, In>): AsyncGenerator<In, 
   await new Promise<void>((resolve) => {
     setImmediate(resolve);
   });
-  if (ends.fate.breakage !== undefined) throw ends.fate.breakage;
+  ends.fate.throwIfBroken();
 }
