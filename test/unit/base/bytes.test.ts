@@ -81,7 +81,9 @@ describe("bytes", () => {
   it("refuses integers that are not safe, to write and to read", () => {
     const view = viewOf(new Uint8Array(8));
     for (const value of [-1, 0.5, 2 ** 53, Number.NaN])
-      expect(() => writeU64(view, 0, value)).toThrow(InvariantViolation);
+      expect(() => {
+        writeU64(view, 0, value);
+      }).toThrow(InvariantViolation);
     expect(() => readU64(viewOf(new Uint8Array(8).fill(255)), 0)).toThrow(InvariantViolation);
   });
 

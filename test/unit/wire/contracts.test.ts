@@ -30,11 +30,11 @@ const root = loadProtos();
 const messages = new Map<string, AnyMessage>();
 const methods = new Map<string, Method<unknown, unknown>>();
 for (const name of readdirSync(WIRE_FOLDER))
-  collect(await import(/* @vite-ignore */ join(WIRE_FOLDER, name)));
+  collect((await import(/* @vite-ignore */ join(WIRE_FOLDER, name))) as object);
 
 /** Finds messages and methods among a module's exports, one level of grouping deep. */
 function collect(exports: object, depth = 0): void {
-  for (const value of Object.values(exports)) {
+  for (const value of Object.values(exports) as unknown[]) {
     if (typeof value !== "object" || value === null) continue;
     if ("fields" in value && "encode" in value) addMessage(value as AnyMessage);
     else if ("path" in value && "request" in value) {
