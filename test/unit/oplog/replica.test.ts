@@ -8,6 +8,7 @@ import {
   B,
   createWorld,
   e,
+  FOLDER,
   l,
   newestPath,
   outcomeOf,
@@ -218,6 +219,35 @@ describe("an oplog replica", () => {
     const replica = (await world.open()).of(A);
     expect(replica.state()).toMatchObject({ drainedLsn: 7, lastLsn: 9, lastEpoch: 1 });
     expect(await outcomeOf(oplog.of(A).append(e(1), [write(10, 1)]))).toBe("CANCELLED");
+  });
+
+  it("ignores a trim while a truncation waits: it would travel before it", async () => {
+    const replica = (await createWorld().open()).of(A);
+    await replica.append(e(1), writes(1, 9, 1));
+    const waiting = [replica.truncateAfter(e(2), l(5)), replica.append(e(2), writes(6, 8, 2))];
+    replica.trim(l(8));
+    expect(replica.state().drainedLsn).toBe(0);
+    await Promise.all(waiting);
+    replica.trim(l(8));
+    expect(replica.state()).toMatchObject({ drainedLsn: 8, lastLsn: 8, undrainedBytes: 0 });
+  });
+
+  it("keeps a file until the trim that frees it is synced (P1)", async () => {
+    const world = createWorld(undefined, { ...SMALL, spareSegmentsMax: 0 });
+    const oplog = await world.open();
+    await oplog.of(A).append(e(1), writes(1, 30, 1));
+    await oplog.of(B).append(e(1), [write(1, 1, 100, B)]);
+    expect(world.disk.paths().length).toBe(2);
+    world.disk.onOperation((operation) => {
+      if (operation === "sync") oplog.of(A).trim(l(30));
+    });
+    await oplog.of(B).append(e(1), [write(2, 1, 100, B)]);
+    world.disk.onOperation(undefined);
+    await world.disk.syncDirectory(FOLDER);
+    world.disk.crash();
+    const again = (await world.open()).of(A);
+    expect(again.state()).toMatchObject({ lastLsn: 30, drainedLsn: 0 });
+    expect(await readAll(again)).toEqual(told(writes(1, 30, 1)));
   });
 
   it("refuses more than may wait, and changes nothing by it (P10)", async () => {
