@@ -21,9 +21,10 @@ import type { Rpc, RpcClient } from "../platform/rpc.ts";
 import { createBlockMap } from "./blockmap/blockMap.ts";
 import { chunkBindings } from "./extents/chunkBindings.ts";
 import { createChunkSpace } from "./extents/chunkSpace.ts";
-import { openLocalStore } from "./extents/localStore.ts";
+import { type LocalStore, openLocalStore } from "./extents/localStore.ts";
 import { placementOrder, separateMember } from "./extents/placement.ts";
 import { createNbdServer } from "./nbd/server.ts";
+import type { OplogReplicas } from "./oplog/contracts.ts";
 import type { OplogLimits } from "./oplog/limits.ts";
 import { openOplog } from "./oplog/oplog.ts";
 import { createPeerLink, type PeerLink } from "./oplog/peerLink.ts";
@@ -68,66 +69,17 @@ const COORDINATOR_RETRY_MS = 200;
 export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const { config, clock, codec, coordinator, log } = ports;
   const self = ownMember(config);
-  const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
-  const local = await openLocalStore({
-    ...ports,
-    folder: "extents",
-    identity,
-    ...(ports.sizes && { egroupBytesMax: ports.sizes.egroupBytesMax }),
-  });
-  const replicas = await openOplog({
-    ...ports,
-    folder: "oplog",
-    identity: `${config.siteIncarnation}/${config.cvm}`,
-  });
-  const fence = await LeaderFence.open(ports.disk);
-
-  const view = new SiteView({ coordinator, clock, log });
-  const clientOf = (cvm: number): RpcClient => ports.rpc.connect(memberOf(config, cvm).stargate);
-  const members = config.members.map((member) => separateMember(member.cvm));
-  const space = createChunkSpace({
-    cvm: config.cvm,
-    members,
-    local,
-    client: clientOf,
-    live: () => liveOrAll(view, config),
-    codec,
-    clock,
-    log,
-  });
-  const blockMap = createBlockMap({ source: space, codec });
-  const peerServer = createPeerServer({ replicas, clock });
-  const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
-  const forwarders = cache((cvm) => new IoForwarder(clientOf(cvm), clock));
-  /** Live CVMs in this vDisk's own order, so that owners and peers spread over the site. */
-  const candidates = (vdiskId: string): readonly number[] => {
-    const live = liveOrAll(view, config);
-    return placementOrder(codec.sha256(utf8(vdiskId)), members).filter((cvm) => live.includes(cvm));
-  };
-
-  const host = new VdiskHost(
-    {
-      vdisks: { clock, codec, coordinator, space, blockMap, logger: log },
-      peers: { selfCvm: config.cvm, clock, logger: log, clientOf, linkTo: links.of, candidates },
-      replicas,
-      grants: peerServer,
-    },
-    view,
-  );
-  const catalog = new Catalog({
-    ...ports,
-    view,
-    preferredCvms: candidates,
-    memberCount: members.length,
-  });
-  const acceptLeader = (epoch: number): Promise<void> => fence.accept(epoch);
+  const files = await openFiles(ports);
+  const core = makeCore(ports, files);
+  const { host, view, space, blockMap, links, forwarders } = core;
+  const acceptLeader = (epoch: number): Promise<void> => files.fence.accept(epoch);
   const server = await ports.rpc.serve(self.stargate, [
-    ...chunkBindings({ local, codec }),
-    ...peerServer.bindings,
+    ...chunkBindings({ local: files.local, codec }),
+    ...core.peerServer.bindings,
     ...ioBindings((id) => host.serve(id)),
     ...receiveBindings({ space, codec, log }),
     ...rootBindings({ ...ports, space, blockMap, acceptLeader }),
-    ...vdiskBindings({ host, view, catalog, coordinator, fence, clientOf }),
+    ...vdiskBindings({ ...core, coordinator, fence: files.fence }),
   ]);
   const lease = startProcessLease({
     coordinator,
@@ -138,15 +90,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
     value: { startedAtMs: clock.wall() },
   });
   await startView(view, clock, log);
-  const devices = createDevices({
-    host,
-    view,
-    clock,
-    coordinator,
-    space,
-    blockMap,
-    forwarderTo: forwarders.of,
-  });
+  const devices = createDevices({ ...core, clock, coordinator, forwarderTo: forwarders.of });
   const nbd = createNbdServer({ net: ports.net, clock, devices, log });
   await nbd.listen(self.nbd);
   log.info({ event: "stargate.ready", cvm: config.cvm }, "ready");
@@ -160,10 +104,78 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
       for (const link of links.all()) link.close();
       for (const forwarder of forwarders.all()) forwarder.close();
       await server.close();
-      await replicas.close();
-      await local.close();
+      await space.close();
+      await files.replicas.close();
+      await files.local.close();
     },
   };
+}
+
+/** What this CVM holds: its chunks, its copies of oplogs, the orders it has accepted. */
+async function openFiles(ports: StargatePorts): Promise<StargateFiles> {
+  const { config, sizes } = ports;
+  const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
+  return {
+    local: await openLocalStore({
+      ...ports,
+      folder: "extents",
+      identity,
+      ...(sizes && { egroupBytesMax: sizes.egroupBytesMax }),
+    }),
+    replicas: await openOplog({
+      ...ports,
+      folder: "oplog",
+      identity: `${config.siteIncarnation}/${config.cvm}`,
+      ...(sizes && { limits: sizes.oplog }),
+    }),
+    fence: await LeaderFence.open(ports.disk),
+  };
+}
+
+interface StargateFiles {
+  readonly local: LocalStore;
+  readonly replicas: OplogReplicas;
+  readonly fence: LeaderFence;
+}
+
+/** Everything between the files and the services. */
+function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
+  const { config, clock, codec, coordinator, log } = ports;
+  const view = new SiteView({ coordinator, clock, log });
+  const live = (): readonly number[] => liveOrAll(view, config);
+  const clientOf = (cvm: number): RpcClient => ports.rpc.connect(memberOf(config, cvm).stargate);
+  const members = config.members.map((member) => separateMember(member.cvm));
+  const space = createChunkSpace({
+    cvm: config.cvm,
+    members,
+    local,
+    client: clientOf,
+    live,
+    codec,
+    clock,
+    log,
+  });
+  const blockMap = createBlockMap({ source: space, codec });
+  const peerServer = createPeerServer({ replicas, clock });
+  const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
+  const forwarders = cache((cvm) => new IoForwarder(clientOf(cvm), clock));
+  /** Live CVMs in this vDisk's own order, so that owners and peers spread over the site. */
+  const candidates = (vdiskId: string): readonly number[] => {
+    const alive = live();
+    return placementOrder(codec.sha256(utf8(vdiskId)), members).filter((cvm) =>
+      alive.includes(cvm),
+    );
+  };
+  const peers = { selfCvm: config.cvm, clock, logger: log, clientOf, linkTo: links.of, candidates };
+  const vdisks = { clock, codec, coordinator, space, blockMap, logger: log };
+  const host = new VdiskHost({ vdisks, peers, replicas, grants: peerServer }, view);
+  const catalog = new Catalog({
+    ...ports,
+    view,
+    preferredCvms: candidates,
+    memberCount: members.length,
+  });
+  return { host, view, space, blockMap, catalog, peerServer, links, forwarders, clientOf };
 }
 
 /** Before etcd was ever heard, all members count as live: failing calls tell the truth soon enough. */
