@@ -252,6 +252,48 @@ describe("election", () => {
     expect((await readLeader(etcd.connect(), keys)).epoch).toBe(epochs[0]);
   });
 
+  it("does not win with a seat that died between the look at the queue and the win (E3)", async () => {
+    const connection = etcd.connect();
+    const log = createFakeLog();
+    const lease = startProcessLease({
+      coordinator: connection,
+      clock,
+      log,
+      ttlMs: TTL_MS,
+      key: siteKeys.live(ROLE, 1),
+      value: {},
+    });
+    let isSabotaged = false;
+    const coordinator: MemoryConnection = {
+      ...connection,
+      transact(transaction) {
+        const isRaise = transaction.when.some((one) => one.key === keys.epochKey);
+        if (isRaise && !isSabotaged) {
+          isSabotaged = true;
+          etcd.revoke(lease.current()?.id ?? "");
+        }
+        return connection.transact(transaction);
+      },
+    };
+    const terms: Term[] = [];
+    startElection({
+      coordinator,
+      clock,
+      log,
+      lease,
+      ...keys,
+      value: {},
+      onElected: (term) => {
+        expect(etcd.core.keyspace.get(term.guard.key)?.createRevision).toBe(term.guard.equals);
+        terms.push(term);
+      },
+      onLost: () => undefined,
+    });
+    await clock.tick(3000);
+    expect(isSabotaged).toBe(true);
+    expect(terms.map((term) => term.epoch)).toEqual([1]);
+  });
+
   it("goes on when its watch was compacted away (E7)", async () => {
     const [a, b] = (await standAll("a", "b")) as [Candidate, Candidate];
     b.connection.blindWatches(true);
