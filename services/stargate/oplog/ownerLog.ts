@@ -392,6 +392,7 @@ export class OwnerLog {
   // ---- commit and apply ----
 
   #advance(): void {
+    if (this.#stopped !== undefined) return;
     let commit = this.#localLsn;
     for (const peer of this.#peers.values())
       if (peer.counted) commit = Math.min(commit, peer.ackedLsn);
@@ -404,7 +405,8 @@ export class OwnerLog {
   }
 
   #applyCommitted(): void {
-    if (this.#holds > 0) return;
+    // A hold can end after the log has (O3).
+    if (this.#holds > 0 || this.#stopped !== undefined) return;
     while (this.#appliedLsn < this.#commitLsn) {
       const entry = this.#entries[this.#head];
       assert(
