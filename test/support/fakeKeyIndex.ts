@@ -4,7 +4,7 @@
  */
 
 import { assert } from "../../services/base/assert.ts";
-import { compareBytes, fromHex, toHex } from "../../services/base/bytes.ts";
+import { fromHex, toHex } from "../../services/base/bytes.ts";
 import { AntipodeError, type ErrorCode } from "../../services/base/errors.ts";
 import { createPrng, type Prng } from "../../services/base/prng.ts";
 import { namesOfPath } from "../../services/platform/disk.ts";
@@ -125,9 +125,4 @@ function indexOn(store: Store, alive: () => boolean, failures: ErrorCode[]): Key
       return Promise.resolve();
     },
   };
-}
-
-/** For tests of order: true when the keys ascend. */
-export function ascending(keys: readonly Uint8Array[]): boolean {
-  return keys.every((key, index) => index === 0 || compareBytes(keys[index - 1] ?? key, key) < 0);
 }

@@ -7,7 +7,7 @@ import protobuf from "protobufjs";
 const PROTO_ROOT = join(import.meta.dirname, "..", "..", "proto");
 
 /** Paths of all `.proto` files below `proto/`. */
-export function protoFiles(): readonly string[] {
+function protoFiles(): readonly string[] {
   return readdirSync(PROTO_ROOT, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".proto"))
     .sort()

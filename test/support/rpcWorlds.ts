@@ -22,7 +22,7 @@ import { createFakeClock } from "./fakeClock.ts";
 import { createFakeLog, type FakeLog } from "./fakeLog.ts";
 import { createFakeNetwork } from "./fakeNetwork.ts";
 
-export const Note = message("antipode.test.v1.Note", {
+const Note = message("antipode.test.v1.Note", {
   number: field.uint64(1),
   text: field.string(2),
   data: field.bytes(3),
