@@ -88,7 +88,6 @@ export class Lane<T> {
   bufferedBytes = 0;
   /** The receiver takes nothing now. */
   blocked = false;
-  lastDueMs = 0;
 
   get isEmpty(): boolean {
     return this.waiting.length === 0 && this.flying.length === 0;
@@ -205,9 +204,8 @@ export class LinkShaper<T> {
       if (bitsPerSecond > 0) this.#freeAtMs += (parcel.sizeBytes * 8000) / bitsPerSecond;
       const sentMs = bitsPerSecond > 0 ? Math.max(this.#freeAtMs, nowMs) : nowMs;
       const flightMs = latencyMs + (jitterMs > 0 ? jitterMs * this.#prng.unit() : 0);
-      const dueMs = Math.max(lane.lastDueMs, sentMs + flightMs);
-      lane.lastDueMs = dueMs;
-      lane.flying.push({ ...parcel, dueMs });
+      // One with less jitter than the one before it waits behind it: the lane is a queue (L1).
+      lane.flying.push({ ...parcel, dueMs: sentMs + flightMs });
       this.#airborne.add(lane);
     }
   }

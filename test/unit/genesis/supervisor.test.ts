@@ -173,6 +173,23 @@ describe("genesis", () => {
     expect(world.processOf("stargate@A/1").pid).toBe(orphan.pid);
   });
 
+  it("G7: takes a process that holds its port already instead of starting a second one", async () => {
+    const world = createWorld();
+    world.start();
+    await world.clock.tick(1000);
+    const first = world.processOf("stargate@A/1");
+    await world.processes.spawn(first.request, () => undefined);
+    const [, orphan] = world.processes.living("stargate");
+    if (orphan === undefined) throw new Error("there is an orphan");
+    world.processes.hold(spec("stargate@A/1", 1).address, orphan);
+    world.processes.end(first, { code: 1 });
+    await world.clock.tick(2000);
+    expect(await world.status("stargate@A/1")).toMatchObject({ state: "running", pid: orphan.pid });
+    world.processes.end(orphan, { code: 1 });
+    await world.clock.tick(4000);
+    expect(await world.status("stargate@A/1")).toMatchObject({ state: "running", restarts: 2 });
+  });
+
   it("G7: starts what died while there was no genesis, and keeps dead what was left dead", async () => {
     const world = createWorld();
     const first = world.start();

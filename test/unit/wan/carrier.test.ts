@@ -149,6 +149,18 @@ describe("a connection over a link", () => {
     expect(world.wan.show().map((link) => link.connectionsOpen)).toEqual([0, 0]);
   });
 
+  it("closes the far end when the caller vanishes before the target has answered", async () => {
+    const world = await createWorld(5);
+    await world.serve();
+    world.network.setDelay("wan", "target", 200);
+    const caller = await world.call();
+    await world.clock.tick(20);
+    caller.connection.destroy("reset");
+    await world.clock.tick(3000);
+    expect(world.callees[0]?.closed).toBe(true);
+    expect(world.wan.show().map((link) => link.connectionsOpen)).toEqual([0, 0]);
+  });
+
   it("closes the far end when the caller vanishes while the link is cut, once it is healed", async () => {
     const world = await createWorld(10);
     await world.serve();
