@@ -39,7 +39,10 @@ const BATCHES_IN_FLIGHT_MAX = 32;
 
 /** When this CVM last let an owner read, by vDisk. */
 export interface ReadGrants {
-  /** Monotonic time of the last grant to an owner with a lower epoch, or `undefined`. */
+  /**
+   * Monotonic time of the last grant to an owner with a lower epoch, or `undefined`. Without a grant
+   * since this process started it is the start: what was granted before that is forgotten, not over.
+   */
   lastGrantBelow(vdiskId: VdiskId, epoch: Epoch): number | undefined;
 }
 
@@ -58,15 +61,20 @@ export function createPeerServer(options: {
 }): PeerServer {
   const { replicas, clock } = options;
   const grants = new Map<VdiskId, Grant>();
+  const startedAtMs = clock.now();
 
   const appendItem = async (item: AppendItem): Promise<AppendItemOutcome> => {
     const replica = replicas.of(asVdiskId(item.vdiskId));
     const epoch = asEpoch(item.epoch);
     try {
       const outcome = await appendTo(replica, epoch, item.records as readonly OplogRecord[]);
-      // The grant is given only while nobody higher is promised; `promise` of a new owner on this CVM
-      // runs in the same thread, so it either sees this grant or makes this check fail.
-      if (outcome.kind === "appended" && replica.state().promisedEpoch <= epoch) {
+      if (outcome.kind === "appended") {
+        const { promisedEpoch } = replica.state();
+        // A lease is given only while nobody higher is promised; `promise` of a new owner on this CVM
+        // runs in the same thread, so it either sees this grant or makes this check fail. An answer
+        // "appended" is a lease (ownerLog.ts), so there is none without a grant.
+        if (promisedEpoch > epoch)
+          return outcomeMessage({ kind: "staleEpoch", promisedEpoch }, replica);
         grants.set(replica.vdiskId, { epoch, atMs: clock.now() });
         replica.trim(asLsn(Math.min(item.drainedLsn, replica.state().lastLsn)));
       }
@@ -90,7 +98,8 @@ export function createPeerServer(options: {
     ],
     lastGrantBelow(vdiskId, epoch) {
       const grant = grants.get(vdiskId);
-      return grant !== undefined && grant.epoch < epoch ? grant.atMs : undefined;
+      if (grant === undefined) return startedAtMs;
+      return grant.epoch < epoch ? grant.atMs : undefined;
     },
   };
 }
@@ -140,8 +149,11 @@ async function fence(
   request: FenceRequestMessage,
 ): Promise<FenceResponse> {
   const replica = replicas.of(asVdiskId(request.vdiskId));
+  // Looked at before the promise: what is there now is synced when the promise is. Records that come in
+  // meanwhile are not, and an owner must not count on them.
+  const { drainedLsn, lastLsn, lastEpoch } = replica.state();
   const granted = await replica.promise(asEpoch(request.epoch));
-  const { promisedEpoch, drainedLsn, lastLsn, lastEpoch } = replica.state();
+  const { promisedEpoch } = replica.state();
   return { granted, promisedEpoch, drainedLsn, lastLsn, lastEpoch };
 }
 

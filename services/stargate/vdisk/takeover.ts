@@ -5,7 +5,7 @@
  * 2. win the owner record with the next epoch, guarded by its revision: one winner;
  * 3. promise the epoch in the own replica: the old owner gets no more answers from here;
  * 4. read the block-map record: it cannot change any more, the old owner's commits are refused;
- * 5. wait out the read lease that this CVM last granted to the old owner;
+ * 5. wait out the read lease that this CVM last granted to the old owner, perhaps just before it restarted;
  * 6. level every other listed peer and send it our tail; who does not answer in time is removed
  *    from the record before anything is served;
  * 7. serve: our tail counts as committed, because every listed peer has it now.
@@ -56,7 +56,7 @@ export async function takeOver(
     });
   const state = await adoptMap(world, record, replica, seat);
   const grantedAtMs = world.grants.lastGrantBelow(replica.vdiskId, seat.epoch);
-  if (grantedAtMs !== undefined) {
+  if (seat.record.served && grantedAtMs !== undefined) {
     const waitMs = grantedAtMs + READ_LEASE_WAIT_MS - vdisks.clock.now();
     if (waitMs > 0) await vdisks.clock.sleep(waitMs);
   }

@@ -155,6 +155,11 @@ export function sectorWrite(sector: number, fill = sector + 1): NewRecord {
   };
 }
 
+/** A sector's write with its place in the log. */
+export function recordAt(at: number, by: number): OplogRecord {
+  return { lsn: l(at), epoch: e(by), ...sectorWrite(at) };
+}
+
 /** What became of a promise, as a text: "waits", "done", or the error's code or message. */
 export function watchOutcome(promise: Promise<unknown>): { readonly now: () => string } {
   let outcome = "waits";
