@@ -11,12 +11,16 @@ const FILE = "leader-epoch";
 
 export class LeaderFence {
   readonly #disk: Disk;
+  /** Highest seen; nothing below it is accepted, stored or not. */
   #highest: number;
+  /** Highest on disk. */
+  #stored: number;
   #storing: Promise<void> = Promise.resolve();
 
   private constructor(disk: Disk, highest: number) {
     this.#disk = disk;
     this.#highest = highest;
+    this.#stored = highest;
   }
 
   /** Reads what was promised before. @throws AntipodeError `FORMAT_UNSUPPORTED` */
@@ -30,22 +34,29 @@ export class LeaderFence {
 
   /**
    * Accepts the order and promises its epoch, or refuses it.
-   * @throws AntipodeError `STALE_EPOCH`
+   * @throws AntipodeError `STALE_EPOCH`; `DISK_FULL`, `DISK_FAILED`: the epoch could not be stored, the order is not accepted
    */
   async accept(epoch: number): Promise<void> {
-    if (epoch > this.#highest) {
-      this.#highest = epoch;
-      const bytes = utf8(String(epoch));
-      // One file operation at a time; the last one written is the highest.
-      this.#storing = this.#storing.then(() =>
-        epoch === this.#highest ? replaceWhole(this.#disk, FILE, bytes) : undefined,
-      );
-    }
-    await this.#storing;
+    this.#highest = Math.max(this.#highest, epoch);
+    if (epoch > this.#stored) await this.#store();
     if (epoch < this.#highest)
       throw new AntipodeError("STALE_EPOCH", "a newer leader has given orders here", {
         epoch,
         epochSeen: this.#highest,
       });
+  }
+
+  /** One file operation at a time; one that failed leaves the next ones their turn. */
+  #store(): Promise<void> {
+    const turn = this.#storing
+      .catch(() => undefined)
+      .then(async () => {
+        const epoch = this.#highest;
+        if (epoch === this.#stored) return;
+        await replaceWhole(this.#disk, FILE, utf8(String(epoch)));
+        this.#stored = epoch;
+      });
+    this.#storing = turn;
+    return turn;
   }
 }
