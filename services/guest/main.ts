@@ -38,13 +38,19 @@ async function run(path: string | undefined): Promise<void> {
   const config = loadGuestConfig(await readFile(path, "utf8"), freshRunId());
   const clock = createClock();
   const stop = new AbortController();
-  process.once("SIGTERM", () => stop.abort());
-  process.once("SIGINT", () => stop.abort());
+  process.once("SIGTERM", () => {
+    stop.abort();
+  });
+  process.once("SIGINT", () => {
+    stop.abort();
+  });
   const world = { net: createNet(), clock, disk: createDisk(config.historyFolder), log };
   const writer = new SvwWriter(world, config);
   const { runId, seed } = config;
   log.info({ event: "guest.started", runId, seed, vdisks: config.vdisks.length }, "guest started");
-  const timer = setInterval(() => print({ runId, ...writer.status() }), STATUS_MS);
+  const timer = setInterval(() => {
+    print({ runId, ...writer.status() });
+  }, STATUS_MS);
   try {
     const status = await writer.run(stop.signal);
     print({ runId, seed, ...status, final: true });
@@ -54,7 +60,9 @@ async function run(path: string | undefined): Promise<void> {
 }
 
 run(process.argv[2]).then(
-  () => log.flush(),
+  () => {
+    log.flush();
+  },
   (error: unknown) => {
     const code = error instanceof AntipodeError ? error.code : undefined;
     log.fatal({ event: "guest.failed", code, err: error }, "guest failed");

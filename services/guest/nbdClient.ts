@@ -60,22 +60,27 @@ async function converse<T>(
   const where = `${address.host}:${address.port}`;
   const connection = await world.net.connect(address, timeoutMs);
   const inbox = new ByteInbox();
-  const lost = (error?: unknown): void =>
+  const lost = (error?: unknown): void => {
     inbox.fail(
       new AntipodeError("PEER_UNREACHABLE", `${where} ended the NBD connection`, { where }, error),
     );
-  connection.onData((chunk) => inbox.push(chunk));
-  connection.onEnd(() => lost());
+  };
+  connection.onData((chunk) => {
+    inbox.push(chunk);
+  });
+  connection.onEnd(() => {
+    lost();
+  });
   connection.onClose(lost);
-  const timer = world.clock.after(timeoutMs, () =>
+  const timer = world.clock.after(timeoutMs, () => {
     inbox.fail(
       new AntipodeError(
         "DEADLINE_EXCEEDED",
         `${where} did not finish the NBD handshake within ${timeoutMs} ms`,
         { where, timeoutMs },
       ),
-    ),
-  );
+    );
+  });
   try {
     await greet(connection, inbox);
     return await talk(connection, inbox);

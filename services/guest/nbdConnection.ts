@@ -142,8 +142,12 @@ export class NbdConnection implements NbdClient {
     });
     this.#reader = new NbdReplyReader(inbox.queue, (cookie) => this.#sent.get(cookie));
     inbox.handOver({
-      onBytes: () => this.#onBytes(),
-      onLost: (error) => this.#onLost(error),
+      onBytes: () => {
+        this.#onBytes();
+      },
+      onLost: (error) => {
+        this.#onLost(error);
+      },
     });
     connection.onDrain(() => {
       this.#blocked = false;
@@ -206,18 +210,17 @@ export class NbdConnection implements NbdClient {
   }
 
   async close(): Promise<void> {
-    if (this.#failure === undefined) {
-      while (this.#sent.size + this.#queued.length > 0 && this.#failure === undefined)
-        await new Promise<void>((resolve) => {
-          this.#onIdle.push(resolve);
-        });
-      // Another caller may have left already.
-      if (this.#failure === undefined) this.#leave();
-    }
+    while (this.#failure === undefined && this.#sent.size + this.#queued.length > 0)
+      await new Promise<void>((resolve) => {
+        this.#onIdle.push(resolve);
+      });
+    this.#leave();
     await this.gone;
   }
 
+  /** Says goodbye; nothing to do when the connection is over or another caller has said it. */
   #leave(): void {
+    if (this.#failure !== undefined) return;
     this.#failure = lostError("the connection was closed", false);
     const leave = { command: nbdCommand.disconnect, flags: 0, offset: 0, length: 0 };
     this.#parts.connection.write([encodeNbdRequest({ ...leave, cookieHigh: 0, cookieLow: 0 })]);
@@ -225,7 +228,9 @@ export class NbdConnection implements NbdClient {
     // A server that does not close in turn is not waited for.
     const { clock, options, connection } = this.#parts;
     this.#watchdog?.cancel();
-    this.#watchdog = clock.after(options.connectTimeoutMs, () => connection.destroy());
+    this.#watchdog = clock.after(options.connectTimeoutMs, () => {
+      connection.destroy();
+    });
   }
 
   #checkPayload(length: number): void {
@@ -267,7 +272,9 @@ export class NbdConnection implements NbdClient {
         errno: 0,
         message: "",
         sentAtMs: 0,
-        resolve: () => resolve(operation),
+        resolve: () => {
+          resolve(operation);
+        },
         reject,
       };
       this.#queued.push(operation);
@@ -306,7 +313,9 @@ export class NbdConnection implements NbdClient {
       if (operation.payload !== undefined) parts.push(operation.payload);
     }
     if (!connection.write(parts)) this.#blocked = true;
-    this.#watchdog ??= clock.after(options.ioTimeoutMs, () => this.#onWatchdog());
+    this.#watchdog ??= clock.after(options.ioTimeoutMs, () => {
+      this.#onWatchdog();
+    });
   }
 
   #onBytes(): void {
@@ -337,7 +346,9 @@ export class NbdConnection implements NbdClient {
     const { clock, options, target } = this.#parts;
     const leftMs = oldest.sentAtMs + options.ioTimeoutMs - clock.now();
     if (leftMs > 0) {
-      this.#watchdog = clock.after(leftMs, () => this.#onWatchdog());
+      this.#watchdog = clock.after(leftMs, () => {
+        this.#onWatchdog();
+      });
       return;
     }
     const where = `${target.address.host}:${target.address.port}`;

@@ -79,22 +79,21 @@ export class VdiskLink {
   /** Keeps the connection up until the signal aborts; then waits for what is outstanding. */
   async keepUp(signal: AbortSignal): Promise<void> {
     const stop = new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => resolve(), { once: true });
+      signal.addEventListener(
+        "abort",
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
       if (signal.aborted) resolve();
     });
-    for (let attempt = 1; !signal.aborted; ) {
-      if (this.#client === undefined) {
-        if (!(await this.#tryDial(attempt, signal))) {
-          attempt += 1;
-          continue;
-        }
-      }
-      attempt = 1;
-      const client = this.#client;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const client = this.#client ?? (await this.#tryDial(attempt, signal));
       if (client === undefined) continue;
+      attempt = 0;
       await this.#checkAndRaise(client);
-      await firstOf(stop, client.gone);
-      if (!signal.aborted) await this.#onGone(client);
+      if ((await whicheverFirst(stop, client.gone)) === "gone") await this.#onGone(client);
     }
     await this.close();
   }
@@ -122,10 +121,9 @@ export class VdiskLink {
     });
   }
 
-  async #tryDial(attempt: number, signal: AbortSignal): Promise<boolean> {
+  async #tryDial(attempt: number, signal: AbortSignal): Promise<NbdClient | undefined> {
     try {
-      await this.#dial();
-      return true;
+      return await this.#dial();
     } catch (error) {
       const { clock, log, name } = this.#parts;
       log.debug(
@@ -135,7 +133,7 @@ export class VdiskLink {
       await clock.sleep(retryMs(attempt), signal).catch((slept: unknown) => {
         if (codeOf(slept) !== "CANCELLED") throw slept;
       });
-      return false;
+      return undefined;
     }
   }
 
@@ -190,10 +188,14 @@ function retryMs(attempt: number): number {
   return Math.min(RETRY_MS_MIN * 2 ** Math.min(attempt - 1, 10), RETRY_MS_MAX);
 }
 
-/** Resolves with the first of two; both are of this object's making, so their order is not decisive. */
-function firstOf(a: Promise<unknown>, b: Promise<unknown>): Promise<void> {
+/** Both are of this object's making, and either order is handled: nothing hangs on who wins. */
+function whicheverFirst(stop: Promise<void>, gone: Promise<unknown>): Promise<"stop" | "gone"> {
   return new Promise((resolve, reject) => {
-    a.then(() => resolve(), reject);
-    b.then(() => resolve(), reject);
+    stop.then(() => {
+      resolve("stop");
+    }, reject);
+    gone.then(() => {
+      resolve("gone");
+    }, reject);
   });
 }

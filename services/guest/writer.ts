@@ -8,7 +8,7 @@
  */
 
 import { isAllZero } from "../base/bytes.ts";
-import { AntipodeError } from "../base/errors.ts";
+import { AntipodeError, messageOf } from "../base/errors.ts";
 import { createPrng, type Prng } from "../base/prng.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Disk } from "../platform/disk.ts";
@@ -104,7 +104,7 @@ export class SvwWriter {
   #counts = { issued: 0, acknowledged: 0, unknown: 0, bytes: 0, damaged: 0 };
   #outstanding = 0;
   #onDrained: (() => void) | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(world: WriterWorld, config: WriterConfig) {
     this.#world = world;
@@ -120,7 +120,9 @@ export class SvwWriter {
           targets,
           options: { ...config.client, outstandingMax: config.queueDepth },
           onReadBack: (lba, block) => this.#onReadBack(id, lba, block),
-          onUp: () => this.#pump(),
+          onUp: () => {
+            this.#pump();
+          },
         }),
     );
   }
@@ -130,7 +132,9 @@ export class SvwWriter {
    * @throws AntipodeError when a vDisk cannot be opened or the journal cannot be written
    */
   async run(signal: AbortSignal): Promise<WriterStatus> {
-    const stop = (): void => this.#stop.abort();
+    const stop = (): void => {
+      this.#stop.abort();
+    };
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
     try {
@@ -213,7 +217,9 @@ export class SvwWriter {
       const now = this.#world.clock.now();
       if (this.#config.ratePerSecond !== undefined && now < this.#dueAtMs) {
         this.#rateTimer?.cancel();
-        this.#rateTimer = this.#world.clock.after(this.#dueAtMs - now, () => this.#pump());
+        this.#rateTimer = this.#world.clock.after(this.#dueAtMs - now, () => {
+          this.#pump();
+        });
         return;
       }
       const write = generator.next((id) => this.#links[id]?.isUp === true);
@@ -297,7 +303,7 @@ export class SvwWriter {
       this.#pump();
     } catch (error) {
       // Without a journal nothing can be proved: stop, and let `run` report it.
-      this.#failure ??= error;
+      this.#failure ??= asError(error);
       this.#stop.abort();
     }
   }
@@ -314,6 +320,10 @@ export class SvwWriter {
     await this.#journal?.close();
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(messageOf(thrown));
 }
 
 /** The write that a block shows, 0 for zeros, `undefined` for a block that is not whole. */

@@ -14,6 +14,7 @@ import {
 } from "../../services/guest/index.ts";
 import {
   DISK_BYTES,
+  type FakeNbdWorld,
   fakeNbdWorld,
   type NbdWorldBase,
   type NbdWorldOptions,
@@ -41,7 +42,7 @@ describe.each([
   ["the fake network", fakeNbdWorld],
   ["TCP", realNbdWorld],
 ] as const)("NBD over %s", (_name, make) => {
-  const worlds: NbdWorldBase[] = [];
+  const worlds: (NbdWorldBase | FakeNbdWorld)[] = [];
   const makeWorld = async (options?: NbdWorldOptions): Promise<NbdWorldBase> => {
     const world = await make(options);
     worlds.push(world);
@@ -51,8 +52,7 @@ describe.each([
     await Promise.all(
       worlds.splice(0).map(async (world) => {
         const closing = world.server.close();
-        if ("tick" in world.clock && typeof world.clock.tick === "function")
-          await world.clock.tick(60_000);
+        if ("network" in world) await world.clock.tick(60_000);
         await closing;
       }),
     );

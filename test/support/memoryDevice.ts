@@ -102,12 +102,19 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
     sizeBytes: options.sizeBytes,
     readOnly: options.readOnly ?? false,
     read: (offset, length) => call(() => read(offset, length)),
-    write: (offset, data) => call(() => write(offset, data)),
-    zero: (offset, length) => call(() => zero(offset, length)),
+    write: (offset, data) =>
+      call(() => {
+        write(offset, data);
+      }),
+    zero: (offset, length) =>
+      call(() => {
+        zero(offset, length);
+      }),
     flush: () => call(() => undefined),
     runs: (offset, length) => call(() => runs(offset, length)),
-    async close() {
+    close() {
       counts.closed += 1;
+      return Promise.resolve();
     },
     failWith(error) {
       failure = error;
@@ -140,12 +147,13 @@ export function createMemoryDevice(options: MemoryDeviceOptions): MemoryDevice {
 /** Serves the given devices by name. */
 export function createMemoryDevices(devices: Readonly<Record<string, BlockDevice>>): BlockDevices {
   return {
-    async open(exportName) {
+    open(exportName) {
       const device = Object.hasOwn(devices, exportName) ? devices[exportName] : undefined;
-      if (device === undefined)
-        throw new AntipodeError("VDISK_NOT_FOUND", `no vDisk is called ${exportName}`);
-      return device;
+      if (device !== undefined) return Promise.resolve(device);
+      return Promise.reject(
+        new AntipodeError("VDISK_NOT_FOUND", `no vDisk is called ${exportName}`),
+      );
     },
-    list: async () => Object.keys(devices),
+    list: () => Promise.resolve(Object.keys(devices)),
   };
 }

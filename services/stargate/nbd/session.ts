@@ -49,11 +49,19 @@ export class NbdSession {
   constructor(parts: SessionParts) {
     this.#parts = parts;
     const { connection, clock, limits } = parts;
-    connection.onData((chunk) => this.#onData(chunk));
-    connection.onEnd(() => this.leave("client ended"));
-    connection.onClose(() => this.#onClose());
+    connection.onData((chunk) => {
+      this.#onData(chunk);
+    });
+    connection.onEnd(() => {
+      this.leave("client ended");
+    });
+    connection.onClose(() => {
+      this.#onClose();
+    });
     connection.onDrain(() => this.#transmission?.onDrain());
-    this.#timer = clock.after(limits.handshakeTimeoutMs, () => this.#drop("handshake too slow"));
+    this.#timer = clock.after(limits.handshakeTimeoutMs, () => {
+      this.#drop("handshake too slow");
+    });
     this.#pump();
   }
 
@@ -156,8 +164,12 @@ export class NbdSession {
       input: this.#handshake.input,
       limits,
       log,
-      onLeave: (reason) => this.leave(reason),
-      onIdle: () => this.#finish(),
+      onLeave: (reason) => {
+        this.leave(reason);
+      },
+      onIdle: () => {
+        this.#finish();
+      },
     });
     this.#transmission.onData(new Uint8Array(0));
   }
@@ -183,7 +195,9 @@ export class NbdSession {
     this.#ended = true;
     const { connection, clock, limits } = this.#parts;
     this.#timer.cancel();
-    this.#timer = clock.after(limits.lingerMs, () => this.#drop("linger"));
+    this.#timer = clock.after(limits.lingerMs, () => {
+      this.#drop("linger");
+    });
     connection.end();
   }
 

@@ -121,13 +121,17 @@ export class Transmission {
       return;
     }
     const { device } = this.#parts;
-    const done = (): void => this.#onDone(request);
-    const failed = (error: unknown): void => this.#onFailed(request, error);
+    const done = (): void => {
+      this.#onDone(request);
+    };
+    const failed = (error: unknown): void => {
+      this.#onFailed(request, error);
+    };
     switch (request.command) {
       case nbdCommand.read:
-        device
-          .read(request.offset, request.length)
-          .then((parts) => this.#onRead(request, parts), failed);
+        device.read(request.offset, request.length).then((parts) => {
+          this.#onRead(request, parts);
+        }, failed);
         return;
       case nbdCommand.write:
         device.write(request.offset, dataOf(request)).then(done, failed);
@@ -140,9 +144,9 @@ export class Transmission {
         device.zero(request.offset, request.length).then(done, failed);
         return;
       case nbdCommand.blockStatus:
-        device
-          .runs(request.offset, Math.min(request.length, STATUS_BYTES_MAX))
-          .then((runs) => this.#onRuns(request, runs), failed);
+        device.runs(request.offset, Math.min(request.length, STATUS_BYTES_MAX)).then((runs) => {
+          this.#onRuns(request, runs);
+        }, failed);
         return;
       default:
         throw new InvariantViolation("violated: a request without errno has a known command");
@@ -196,7 +200,11 @@ export class Transmission {
     if (this.#flushDue) return;
     this.#flushDue = true;
     // Two hops of the microtask queue: calls that ended together settle within them.
-    void Promise.resolve().then(() => Promise.resolve().then(() => this.#flush()));
+    void Promise.resolve().then(() =>
+      Promise.resolve().then(() => {
+        this.#flush();
+      }),
+    );
   }
 
   #flush(): void {

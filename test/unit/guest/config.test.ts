@@ -47,11 +47,11 @@ describe("guest configuration", () => {
     ["a relative history", { ...GOOD, history: "h" }, /history/],
     ["a list", [], /configuration/],
   ])("refuses %s by name (P10)", (_what, value, pattern) => {
-    expect(() => load(value)).toThrowError(pattern);
+    expect(() => load(value)).toThrow(pattern);
   });
 
   it("refuses text that is not JSON (P10)", () => {
-    expect(() => loadGuestConfig("{", 1)).toThrowError(/not JSON/);
+    expect(() => loadGuestConfig("{", 1)).toThrow(/not JSON/);
   });
 });
 

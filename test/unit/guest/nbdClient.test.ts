@@ -35,12 +35,14 @@ interface Scripted {
 async function scripted(greeting: Uint8Array): Promise<Scripted> {
   const clock = createFakeClock();
   const network = createFakeNetwork({ clock });
-  let accept = (_connection: Connection): void => undefined;
+  let accept: (connection: Connection) => void = () => undefined;
   const accepted = new Promise<Connection>((resolve) => {
     accept = resolve;
   });
   const address = { host: "s", port: 1 };
-  const listener = await network.host("s").net.listen(address, (connection) => accept(connection));
+  const listener = await network.host("s").net.listen(address, (connection) => {
+    accept(connection);
+  });
   const world = { net: network.host("c").net, clock };
   const connect = connectNbd(world, { address: listener.address, exportName: "d" });
   connect.catch(() => undefined);
@@ -254,6 +256,6 @@ describe("NBD URIs", () => {
     "nbd://h/%zz",
     "nbd:///x",
   ])("refuse %j (P10)", (uri) => {
-    expect(() => parseNbdUri(uri)).toThrowError(/is not an NBD URI/);
+    expect(() => parseNbdUri(uri)).toThrow(/is not an NBD URI/);
   });
 });

@@ -19,7 +19,7 @@ import { failureOf } from "../../support/outcome.ts";
 const MIB = 1024 * 1024;
 
 /** Two vDisks that two servers serve, as two CVMs would. */
-async function makeLab(config: Partial<WriterConfig> = {}) {
+function makeLab(config: Partial<WriterConfig> = {}) {
   const clock = createFakeClock();
   const network = createFakeNetwork({ clock });
   const disk = createFakeDisk();
@@ -70,7 +70,7 @@ async function makeLab(config: Partial<WriterConfig> = {}) {
   return { clock, network, disk, log, devices, serve, makeWriter, audit };
 }
 
-type Lab = Awaited<ReturnType<typeof makeLab>>;
+type Lab = ReturnType<typeof makeLab>;
 
 /** Runs a writer to its end, or until `abort`, through virtual time. */
 async function runFor(
@@ -87,7 +87,7 @@ async function runFor(
 
 describe("self-verifying writer", () => {
   it("writes at its rate, and its journal proves the disks (P1)", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     const status = await runFor(lab, lab.makeWriter(), 10_000);
     expect(status.acknowledged).toBe(status.issued);
@@ -101,17 +101,19 @@ describe("self-verifying writer", () => {
   });
 
   it("stops when it is told to, and answers for everything it issued", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     const stop = new AbortController();
-    lab.clock.after(1000, () => stop.abort());
+    lab.clock.after(1000, () => {
+      stop.abort();
+    });
     const status = await runFor(lab, lab.makeWriter(), 3_000, stop.signal);
     expect([status.outstanding, status.unknown, status.elapsedMs <= 2_000]).toEqual([0, 0, true]);
     expect((await lab.audit()).ok).toBe(true);
   });
 
   it("keeps its depth full without a rate, and never exceeds it", async () => {
-    const lab = await makeLab({ queueDepth: 4, durationMs: 100 });
+    const lab = makeLab({ queueDepth: 4, durationMs: 100 });
     await lab.serve("a");
     lab.network.setDelay("a", "guest", 1);
     const status = await runFor(lab, lab.makeWriter({}, "unpaced"), 2_000);
@@ -122,12 +124,16 @@ describe("self-verifying writer", () => {
   });
 
   it("goes to the next address when a server is killed, and loses nothing (P1)", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     await lab.serve("b");
     for (const atMs of [1000, 2000, 3000])
-      lab.clock.after(atMs, () => lab.network.tear("guest", atMs % 2000 === 0 ? "b" : "a"));
-    lab.clock.after(3500, () => lab.network.kill("a"));
+      lab.clock.after(atMs, () => {
+        lab.network.tear("guest", atMs % 2000 === 0 ? "b" : "a");
+      });
+    lab.clock.after(3500, () => {
+      lab.network.kill("a");
+    });
     const status = await runFor(lab, lab.makeWriter(), 20_000);
     expect(status.reconnects).toBeGreaterThanOrEqual(2);
     expect(status.damagedSlots).toBe(0);
@@ -137,7 +143,7 @@ describe("self-verifying writer", () => {
   });
 
   it("takes writes that hang as unknown, reads their slots back, and writes them again", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     lab.clock.after(1000, () => {
       const release = lab.devices.d0.hold();
@@ -152,10 +158,12 @@ describe("self-verifying writer", () => {
   });
 
   it("rests after an error reply instead of flooding a server that fails everything", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     lab.devices.d0.failWith(new AntipodeError("OPLOG_FULL", "no room"));
-    lab.clock.after(3000, () => lab.devices.d0.failWith(undefined));
+    lab.clock.after(3000, () => {
+      lab.devices.d0.failWith(undefined);
+    });
     const status = await runFor(lab, lab.makeWriter(), 20_000);
     expect(status.unknown).toBeGreaterThan(0);
     expect(status.unknown).toBeLessThan(200);
@@ -164,7 +172,7 @@ describe("self-verifying writer", () => {
   });
 
   it("goes on with a journal after it was killed, and all sessions are proved together (P1)", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     const killed = lab.makeWriter().run(new AbortController().signal);
     killed.catch(() => undefined);
@@ -180,7 +188,7 @@ describe("self-verifying writer", () => {
   });
 
   it("is seen to fail when a disk loses an acknowledged write (P1)", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     await runFor(lab, lab.makeWriter(), 10_000);
     const prng = createPrng(5);
@@ -195,7 +203,7 @@ describe("self-verifying writer", () => {
   });
 
   it("refuses the journal of another run, and leaves it as it was (P10)", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     await runFor(lab, lab.makeWriter({ durationMs: 100 }), 2_000);
     const before = lab.disk.content("h");
@@ -207,14 +215,14 @@ describe("self-verifying writer", () => {
   });
 
   it("gives up when no address ever answers", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     const failure = failureOf(lab.makeWriter().run(new AbortController().signal));
     await lab.clock.tick(120_000);
     expect((await failure).code).toBe("PEER_UNREACHABLE");
   });
 
   it("ends when its journal cannot be written: without it nothing is proved", async () => {
-    const lab = await makeLab();
+    const lab = makeLab();
     await lab.serve("a");
     const failure = failureOf(lab.makeWriter().run(new AbortController().signal));
     await lab.clock.tick(500);

@@ -88,13 +88,16 @@ describe("NBD server under garbage", () => {
     const head = [CLIENT_FLAGS, encodeNbdOption(nbdOption.go, goData("disk@rp1"))];
     for (let round = 0; round < 20; round++) {
       const peer = await dialRaw(world);
-      peer.send(
-        ...head,
-        validSession(prng).subarray(CLIENT_FLAGS.length),
-        mutate(prng, validSession(prng)),
-      );
-      for (let i = 0; i < 20; i++)
-        peer.send(request({ command: 1 + prng.below(6), length: 512, offset: prng.below(4096) }));
+      peer.send(...head);
+      for (let i = 0; i < 20; i++) {
+        const command = 1 + prng.below(6);
+        const flags = prng.below(3) === 0 ? prng.below(32) : 0;
+        const offset = prng.below(4096);
+        if (command === 2) continue;
+        peer.send(request({ command, flags, length: 512, offset }));
+        if (command === 1) peer.send(prng.fill(new Uint8Array(512)));
+      }
+      peer.send(mutate(prng, validSession(prng)));
       await world.clock.settle();
       peer.connection.destroy();
     }

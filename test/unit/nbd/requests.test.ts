@@ -157,7 +157,8 @@ describe("NBD requests", () => {
           const whole = collect(() => [bytes]);
           const pieces = collect(function* () {
             for (let at = 0; at < bytes.length; ) {
-              const count = (cuts.next().value ?? 0) + 1;
+              const cut = cuts.next();
+              const count = cut.done === true ? 1 : cut.value + 1;
               yield bytes.subarray(at, at + count);
               at += count;
             }

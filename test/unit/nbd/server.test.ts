@@ -209,11 +209,11 @@ describe("NBD server", () => {
     const opened: string[] = [];
     const inner = await fakeNbdWorld();
     const devices: BlockDevices = {
-      async open(name) {
+      open(name) {
         opened.push(name);
-        return inner.disk;
+        return Promise.resolve(inner.disk);
       },
-      list: async () => [],
+      list: () => Promise.resolve([]),
     };
     const world = await fakeNbdWorld({ devices });
     const client = await world.client("a");
