@@ -40,7 +40,7 @@ export function idOfRequest(site: Site, kind: string, requestId: string): string
 }
 
 /** Codes after which another CVM may answer. */
-export function isElsewhere(error: unknown): boolean {
+function isElsewhere(error: unknown): boolean {
   const code = codeOf(error);
   return code === "PEER_UNREACHABLE" || code === "DEADLINE_EXCEEDED";
 }

@@ -103,6 +103,7 @@ async function begin(
     generation,
     disks,
     warnings: source.warnings,
+    sourceAnswered: source.answered,
   };
   for (const disk of disks) {
     const taken = await site.coordinator.get(siteKeys.vdiskName(disk.vdiskName));
@@ -228,7 +229,8 @@ export async function driveActivation(
       if (codeOf(error) === "COORDINATOR_CONFLICT") continue;
       throw error;
     }
-    await tellSource(site, term, key, pd.value, begun.value.generation);
+    if (begun.value.sourceAnswered)
+      await tellSource(site, term, key, pd.value, begun.value.generation);
     return result;
   }
   throw new AntipodeError(

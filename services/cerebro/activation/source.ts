@@ -14,10 +14,11 @@ import type { Site } from "../site.ts";
 import { cerebroKeys, type PdRecord, type RemoteRecord } from "../state/records.ts";
 import { listRecords } from "../state/store.ts";
 
-/** An unreachable source must not delay a failover for long. */
-const SOURCE_DEADLINE_MS = 2000;
+/** An unreachable source must not delay a failover for long: some tries, two seconds in all. */
+const SOURCE_CALL = { deadlineMs: 700, totalMs: 2000 } as const;
 
 export interface SourceAnswer {
+  readonly answered: boolean;
   readonly generation: number;
   readonly warnings: readonly string[];
 }
@@ -42,10 +43,11 @@ export async function askSource(
   pd: PdRecord,
   force: boolean,
 ): Promise<SourceAnswer> {
-  if (pd.sourceSite === site.config.site) return { generation: 0, warnings: [] };
+  if (pd.sourceSite === site.config.site) return { answered: false, generation: 0, warnings: [] };
   const remote = await remoteOfSource(site, pd);
   if (remote === undefined)
     return {
+      answered: false,
       generation: 0,
       warnings: [
         `The site ${pd.sourceSite} is not defined as a remote site here: it was not asked whether ${pd.name} is still active there.`,
@@ -54,26 +56,27 @@ export async function askSource(
   let generation: number;
   let state: string;
   try {
-    await meet(site, term, key, remote.name);
+    await meet(site, term, key, remote.name, SOURCE_CALL);
     const answer = await callRemote(
       site,
       remote,
       RemoteCerebroService.hello,
       { sender: senderOf(site, term, key), standings: [standingOf(pd.name, pd)] },
-      { deadlineMs: SOURCE_DEADLINE_MS, signal: term.signal },
+      { ...SOURCE_CALL, signal: term.signal },
     );
     const standing = answer.standings.find((entry) => entry.pd === pd.name);
     generation = standing?.generation ?? 0;
     state = standing?.state ?? "";
   } catch (error) {
     return {
+      answered: false,
       generation: 0,
       warnings: [
         `The site ${pd.sourceSite} could not be asked (${messageOf(error)}): writes that it acknowledges now are not in this failover.`,
       ],
     };
   }
-  if (state !== "active") return { generation, warnings: [] };
+  if (state !== "active") return { answered: true, generation, warnings: [] };
   if (!force)
     throw new AntipodeError(
       "PD_ALREADY_ACTIVE",
@@ -81,6 +84,7 @@ export async function askSource(
       { pd: pd.name, site: pd.sourceSite, generation },
     );
   return {
+    answered: true,
     generation,
     warnings: [
       `${pd.name} was active at the site ${pd.sourceSite}; it is told to become inactive. What was written there after the recovery point is not here.`,
@@ -104,7 +108,7 @@ export async function tellSource(
       remote,
       RemoteCerebroService.deactivate,
       { sender: senderOf(site, term, key), pd: pd.name, generation },
-      { deadlineMs: SOURCE_DEADLINE_MS, signal: term.signal },
+      { ...SOURCE_CALL, signal: term.signal },
     );
   } catch (error) {
     site.log.warn(

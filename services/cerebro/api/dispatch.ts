@@ -32,7 +32,7 @@ const ASK_AGAIN = ["NOT_LEADER", "NO_LEADER", "PEER_UNREACHABLE"];
 const TRY_AGAIN = ["COORDINATOR_CONFLICT", "COORDINATOR_UNAVAILABLE"];
 
 /** A request with an id, so that every repetition of it is the same request. */
-export function identified<Q>(site: Site, request: Q): Q {
+function identified<Q>(site: Site, request: Q): Q {
   const named = request as { readonly requestId?: unknown };
   return named.requestId === "" ? { ...request, requestId: freshId(site) } : request;
 }

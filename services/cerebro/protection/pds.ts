@@ -188,10 +188,7 @@ export async function unprotect(
  * The record of a vDisk of this site, by name.
  * @throws AntipodeError `VDISK_NOT_FOUND`
  */
-export async function findVdisk(
-  coordinator: Coordinator,
-  name: string,
-): Promise<Stored<VdiskRecord>> {
+async function findVdisk(coordinator: Coordinator, name: string): Promise<Stored<VdiskRecord>> {
   const id = isName(name) ? await coordinator.get(siteKeys.vdiskName(name)) : undefined;
   const vdisk =
     id === undefined

@@ -38,6 +38,15 @@ export async function attemptCut(site: Site, term: Term, order: CutOrder): Promi
   const toAll = <A>(call: (vdiskId: string) => Promise<A>): Promise<Settled<A>[]> =>
     Promise.all(order.vdiskIds.map((id) => settle(call(id))));
 
+  // Nothing is held yet: this finds the owners, wakes them up and tells them the leader's epoch, so
+  // that none of it happens while writes wait.
+  const found = await toAll((id) =>
+    callStargate(site, VdiskService.release, orderOf(id), CUT_ORDER_DEADLINE_MS),
+  );
+  const missing = found.find((answer): answer is Failed => !answer.ok);
+  if (missing !== undefined)
+    return { kind: "void", why: messageOf(missing.error), error: missing.error };
+
   const holds = await toAll((id) =>
     callStargate(site, VdiskService.hold, orderOf(id), CUT_ORDER_DEADLINE_MS),
   );

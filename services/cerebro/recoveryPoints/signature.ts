@@ -12,7 +12,7 @@ import { RecoveryPoint } from "../../platform/wire/cerebro.ts";
 const LABEL = utf8("antipode recovery point v1\n");
 
 /** The bytes that are signed. */
-export function signedBytes(point: RecoveryPointRecord): Uint8Array {
+function signedBytes(point: RecoveryPointRecord): Uint8Array {
   return concatBytes([LABEL, RecoveryPoint.encode({ ...point, signature: "" })]);
 }
 

@@ -13,6 +13,7 @@ import {
   type VdiskRecord,
 } from "../../base/siteRecords.ts";
 import type { Term } from "../../platform/coordination/election.ts";
+import type { Operation } from "../../platform/coordinator.ts";
 import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
 import { type SubtreeMessage, VdiskService } from "../../platform/wire/stargate.ts";
 import {
@@ -52,6 +53,7 @@ import {
 import { nextJobState } from "./jobMachine.ts";
 import { addLedgers, emptyLedger } from "./ledger.ts";
 import { baseRootOf, bundleSubtrees, chooseBase, shareOut } from "./plan.ts";
+import { hasTopTask } from "./tasks.ts";
 
 export interface PlanningInput {
   readonly site: Site;
@@ -92,29 +94,30 @@ export async function planJob(input: PlanningInput): Promise<void> {
     : await planDisks(site, point, base, placements);
   const bundles = planned.map((entry) => entry.bundles);
   const disks = planned.map((entry) => entry.disk);
-  const cleared = await clearTasks(site, term, job);
   const tasks = tasksOf(job.value.id, bundles);
-  await writeTasks(site, term, cleared, tasks);
   const running: JobRecord = {
-    ...cleared.value,
+    ...job.value,
     state: nextJobState(job.value.state, "planned"),
     waiting: "",
     baseId: base?.id ?? "",
     baseName: base?.name ?? "",
     disks,
     placements,
-    taskCount: tasks.length + disks.filter((disk) => disk.ships).length,
+    taskCount: tasks.length + disks.filter(hasTopTask).length,
     ledger: planned.reduce((sum, entry) => addLedgers(sum, entry.equal), emptyLedger),
   };
   // Held from the instant at which the job relies on it, and only if it is still there.
   const held = points.filter((entry) => entry.value.id === base?.id);
+  const ready = await clearTasks(site, term, job);
+  const last = await writeTasks(site, term, ready, tasks);
   await input.points.run(job.value.pd, () =>
     commit(
       site.coordinator,
       term,
-      [unchanged(cleared), ...held.map(unchanged)],
+      [unchanged(ready), ...held.map(unchanged)],
       [
-        putRecord(cleared.key, running),
+        putRecord(ready.key, running),
+        ...last,
         ...held.map(({ value: { id } }) =>
           putRecord(cerebroKeys.hold(id, job.value.id), { pointId: id, jobId: job.value.id }),
         ),
@@ -281,10 +284,14 @@ function tasksOf(
   bundles: readonly (readonly (readonly SubtreeRecord[])[])[],
 ): readonly TaskRecord[] {
   return bundles
-    .flatMap((list, disk) => list.map((subtrees) => ({ disk, subtrees })))
-    .map(({ disk, subtrees }, index) =>
-      openTask({ jobId, index, disk, kind: "subtrees", subtrees }),
-    );
+    .flatMap((list, disk) =>
+      list.map((subtrees) => ({
+        disk,
+        subtrees,
+        kind: list.length === 1 ? ("whole" as const) : ("subtrees" as const),
+      })),
+    )
+    .map((task, index) => openTask({ jobId, index, ...task }));
 }
 
 /** Removes what an earlier attempt at planning has left. */
@@ -293,6 +300,8 @@ async function clearTasks(
   term: Term,
   job: Stored<JobRecord>,
 ): Promise<Stored<JobRecord>> {
+  const { entries } = await site.coordinator.list(cerebroKeys.tasks(job.value.id));
+  if (entries.length === 0) return job;
   const { revision } = await commit(
     site.coordinator,
     term,
@@ -306,19 +315,18 @@ async function clearTasks(
   return { ...job, modRevision: revision };
 }
 
+/**
+ * Writes the tasks in batches.
+ * @returns the last batch, for the transaction that makes the job RUNNING: a small plan is one write
+ */
 async function writeTasks(
   site: Site,
   term: Term,
   job: Stored<JobRecord>,
   tasks: readonly TaskRecord[],
-): Promise<void> {
-  let batch: ReturnType<typeof putRecord>[] = [];
+): Promise<readonly Operation[]> {
+  let batch: Operation[] = [];
   let bytes = 0;
-  const flush = async (): Promise<void> => {
-    if (batch.length > 0) await commit(site.coordinator, term, [unchanged(job)], batch);
-    batch = [];
-    bytes = 0;
-  };
   for (const task of tasks) {
     const put = putRecord(cerebroKeys.task(task.jobId, task.index), task);
     const size = put.kind === "put" ? put.value.length : 0;
@@ -327,9 +335,13 @@ async function writeTasks(
         job: task.jobId,
         subtrees: task.subtrees.length,
       });
-    if (batch.length >= TASKS_PER_WRITE_MAX || bytes + size > WRITE_BYTES_MAX) await flush();
+    if (batch.length >= TASKS_PER_WRITE_MAX || bytes + size > WRITE_BYTES_MAX) {
+      await commit(site.coordinator, term, [unchanged(job)], batch);
+      batch = [];
+      bytes = 0;
+    }
     batch.push(put);
     bytes += size;
   }
-  await flush();
+  return batch;
 }

@@ -45,7 +45,7 @@ export async function ship(site: Site, shipment: Shipment): Promise<LedgerRecord
   signal.addEventListener("abort", cancel, { once: true });
   try {
     if (signal.aborted) throw new AntipodeError("CANCELLED", "the task was taken back");
-    const top = task.kind === "top";
+    const top = task.kind !== "subtrees";
     await stream.send({
       leaderEpoch: job.leaderEpoch,
       subtrees: task.subtrees.map(subtreeMessageOf),

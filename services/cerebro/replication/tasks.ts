@@ -27,14 +27,19 @@ export function isRefusal(code: string): boolean {
   return REFUSALS.some((refusal) => refusal === code);
 }
 
+/** Does this vDisk need a task for its top of its own? One with a single bundle ships it along. */
+export function hasTopTask(disk: JobDisk): boolean {
+  return disk.ships && disk.bundleCount !== 1;
+}
+
 /** Index of the task for the top of a vDisk: tops come after all subtree tasks. */
 export function topIndexOf(disks: readonly JobDisk[], disk: number): number {
   const bundles = disks.reduce((sum, entry) => sum + entry.bundleCount, 0);
-  return bundles + disks.slice(0, disk).filter((entry) => entry.ships).length;
+  return bundles + disks.slice(0, disk).filter(hasTopTask).length;
 }
 
 /** Pause before a task that failed is tried again. */
-export function retryDelayMs(task: TaskRecord): number {
+function retryDelayMs(task: TaskRecord): number {
   return task.failures === 0 ? 0 : backoffMs(task.failures, RETRY_BACKOFF_MS, RETRY_BACKOFF_MS_MAX);
 }
 
@@ -71,15 +76,16 @@ export function nextRunStep(job: JobRecord, tasks: readonly TaskRecord[]): RunSt
   const doneOf = (disk: number, kind: TaskRecord["kind"]): number =>
     tasks.filter((task) => task.disk === disk && task.kind === kind && task.state === "done")
       .length;
-  const shipping = job.disks.flatMap((disk, index) => (disk.ships ? [{ disk, index }] : []));
-  const ready = shipping
+  const disks = job.disks.map((disk, index) => ({ disk, index }));
+  const missing = disks
+    .filter(({ disk }) => hasTopTask(disk))
     .filter(({ disk, index }) => doneOf(index, "subtrees") === disk.bundleCount)
+    .filter(({ index }) => !tasks.some((task) => task.disk === index && task.kind === "top"))
     .map(({ index }) => index);
-  const missing = ready.filter(
-    (index) => !tasks.some((task) => task.disk === index && task.kind === "top"),
-  );
   if (missing.length > 0) return { kind: "addTops", disks: missing };
-  const shipped = shipping.every(({ index }) => doneOf(index, "top") === 1);
+  const shipped = disks
+    .filter(({ disk }) => disk.ships)
+    .every(({ disk, index }) => doneOf(index, hasTopTask(disk) ? "top" : "whole") === 1);
   return shipped ? { kind: "shipped" } : { kind: "wait" };
 }
 

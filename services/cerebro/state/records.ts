@@ -180,7 +180,8 @@ export interface TaskRecord {
   readonly index: number;
   /** Index into the job's disks. */
   readonly disk: number;
-  readonly kind: "subtrees" | "top";
+  /** "whole": the only subtrees of the vDisk, and its top after them. */
+  readonly kind: "subtrees" | "top" | "whole";
   readonly subtrees: readonly SubtreeRecord[];
   readonly state: "open" | "done" | "refused";
   /** Failures in a row; 0 after progress. */
@@ -225,6 +226,8 @@ export interface ActivationRecord {
   readonly generation: number;
   readonly disks: readonly ActivationDisk[];
   readonly warnings: readonly string[];
+  /** Did the source answer when the activation began? Then it is told at the end. */
+  readonly sourceAnswered: boolean;
 }
 
 export interface ActivationResult {
@@ -236,11 +239,6 @@ export interface ActivationResult {
     readonly root: string;
   }[];
   readonly warnings: readonly string[];
-}
-
-/** What a leader puts into its seat: who it is. */
-export interface SeatRecord {
-  readonly cvm: number;
 }
 
 const PREFIX = "antipode/cerebro";

@@ -76,13 +76,6 @@ export const unchanged = (stored: Stored<unknown>): Compare => ({
 /** Condition: there is no such key. */
 export const absent = (key: string): Compare => ({ kind: "createRevision", key, equals: 0 });
 
-/** Condition: the key is the one that was created at this revision, whatever it says now. */
-export const sameKey = (stored: Stored<unknown>): Compare => ({
-  kind: "createRevision",
-  key: stored.key,
-  equals: stored.createRevision,
-});
-
 /**
  * Carries out `then` if this leader has its seat and every condition of `when` holds.
  * @throws AntipodeError `STALE_EPOCH` without the seat, `COORDINATOR_CONFLICT` when a condition does

@@ -66,6 +66,14 @@ describe("activation", () => {
     expect(world.bugs).toEqual([]);
   });
 
+  it("is not held up by a source that swallows every call", async () => {
+    const world = await replicatedWorld();
+    world.cut();
+    const startedAt = world.clock.now();
+    await world.b.call(CerebroService.activate, activate);
+    expect(world.clock.now() - startedAt).toBeLessThan(2500);
+  });
+
   it("is refused while the source is active and answers, unless forced; then the source yields (P4)", async () => {
     const world = await replicatedWorld();
     expect(await codeOfFailure(world.b.call(CerebroService.activate, activate))).toBe(

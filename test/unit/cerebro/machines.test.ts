@@ -163,7 +163,7 @@ describe("tasks", () => {
     ships,
     replicationFactor: 1,
   });
-  const job = { state: "RUNNING", disks: [disk(2, true), disk(0, false), disk(1, true)] };
+  const job = { state: "RUNNING", disks: [disk(2, true), disk(0, false), disk(3, true)] };
   const running = job as unknown as JobRecord;
   const task = (index: number, on: number, change: Partial<TaskRecord> = {}): TaskRecord => ({
     jobId: "j",
@@ -183,16 +183,25 @@ describe("tasks", () => {
   const top = { kind: "top" } as const;
 
   it("ship a vDisk's top only after all of its subtrees, and the job after all tops", () => {
-    expect([0, 2].map((index) => topIndexOf(running.disks, index))).toEqual([3, 4]);
-    expect(nextRunStep(running, [task(0, 0, done), task(1, 0), task(2, 2)])).toEqual({
-      kind: "wait",
+    expect([0, 2].map((index) => topIndexOf(running.disks, index))).toEqual([5, 6]);
+    const subtrees = [0, 0, 2, 2, 2].map((on, index) => task(index, on, done));
+    expect(nextRunStep(running, [...subtrees.slice(0, 4), task(4, 2)])).toEqual({
+      kind: "addTops",
+      disks: [0],
     });
-    const subtrees = [task(0, 0, done), task(1, 0, done), task(2, 2, done)];
+    expect(nextRunStep(running, subtrees.slice(1))).toEqual({ kind: "addTops", disks: [2] });
     expect(nextRunStep(running, subtrees)).toEqual({ kind: "addTops", disks: [0, 2] });
-    const one = [...subtrees, task(3, 0, { ...top, ...done }), task(4, 2, top)];
+    const one = [...subtrees, task(5, 0, { ...top, ...done }), task(6, 2, top)];
     expect(nextRunStep(running, one)).toEqual({ kind: "wait" });
-    const both = [...subtrees, task(3, 0, { ...top, ...done }), task(4, 2, { ...top, ...done })];
+    const both = [...subtrees, task(5, 0, { ...top, ...done }), task(6, 2, { ...top, ...done })];
     expect(nextRunStep(running, both)).toEqual({ kind: "shipped" });
+  });
+
+  it("ship a small vDisk whole, and one that has nothing not at all", () => {
+    const small = { ...running, disks: [disk(1, true), disk(0, false)] };
+    const whole = task(0, 0, { kind: "whole" });
+    expect(nextRunStep(small, [whole])).toEqual({ kind: "wait" });
+    expect(nextRunStep(small, [{ ...whole, ...done }])).toEqual({ kind: "shipped" });
     expect(nextRunStep({ ...running, disks: [disk(0, false)] }, [])).toEqual({ kind: "shipped" });
   });
 

@@ -16,6 +16,7 @@ import type { Coordinator } from "../../../services/platform/coordinator.ts";
 import { type Binding, type Rpc, serveStream, serveUnary } from "../../../services/platform/rpc.ts";
 import {
   ChunkService,
+  type PlanResponse,
   type ShipRequest,
   VdiskService,
 } from "../../../services/platform/wire/stargate.ts";
@@ -244,7 +245,7 @@ export class SimSite {
     return { held: true, heldMs };
   }
 
-  plan(root: string, base: string, sizeBytes: number) {
+  plan(root: string, base: string, sizeBytes: number): Infer<typeof PlanResponse> {
     const now = this.contentOf(root);
     const before = this.contentOf(base);
     const bytes = (hex: string | undefined): Uint8Array =>
@@ -283,12 +284,13 @@ export class SimSite {
         await this.#forward(order.vdiskId);
         return this.release(cvm, order);
       }),
-      serveUnary(VdiskService.plan, async ({ root, baseRoot, sizeBytes }) =>
-        this.plan(root, baseRoot, sizeBytes),
+      serveUnary(VdiskService.plan, ({ root, baseRoot, sizeBytes }) =>
+        Promise.resolve(this.plan(root, baseRoot, sizeBytes)),
       ),
-      serveUnary(VdiskService.hasRoot, async ({ root }) => ({
-        present: root === "" || (!this.forgetOnce.delete(root) && this.held.has(root)),
-      })),
+      serveUnary(VdiskService.hasRoot, ({ root }) => {
+        const present = root === "" || (!this.forgetOnce.delete(root) && this.held.has(root));
+        return Promise.resolve({ present });
+      }),
       serveUnary(VdiskService.createContainer, async (container) => {
         await this.#options.coordinator.transact({
           when: [],
@@ -305,25 +307,27 @@ export class SimSite {
       serveUnary(VdiskService.createVdisk, async ({ name, sizeBytes, root }) =>
         vdiskMessage(await this.createVdisk(name, sizeBytes, root), root),
       ),
-      serveUnary(VdiskService.showVdisk, async ({ name }) => {
+      serveUnary(VdiskService.showVdisk, ({ name }) => {
         const vdisk = this.vdisk(name);
-        return vdiskMessage(vdisk, this.#rootOf(vdisk.extents));
+        return Promise.resolve(vdiskMessage(vdisk, this.#rootOf(vdisk.extents)));
       }),
-      serveUnary(ChunkService.getChunks, async ({ fingerprints }) => {
+      serveUnary(ChunkService.getChunks, ({ fingerprints }) => {
         const text = toHex(fingerprints);
         for (let at = 0; at < text.length; at += 64) {
           const one = text.slice(at, at + 64);
           this.arrivals.set(one, (this.arrivals.get(one) ?? 0) + 1);
           this.held.add(one);
         }
-        return { chunks: [], corrupt: new Uint8Array(0) };
+        return Promise.resolve({ chunks: [], corrupt: new Uint8Array(0) });
       }),
-      serveUnary(ChunkService.hasChunks, async ({ fingerprints }) => ({
-        present: Uint8Array.from(
-          { length: fingerprints.length / 32 },
-          (_, i) => +this.held.has(toHex(fingerprints.subarray(32 * i, 32 * i + 32))),
-        ),
-      })),
+      serveUnary(ChunkService.hasChunks, ({ fingerprints }) =>
+        Promise.resolve({
+          present: Uint8Array.from(
+            { length: fingerprints.length / 32 },
+            (_, i) => +this.held.has(toHex(fingerprints.subarray(32 * i, 32 * i + 32))),
+          ),
+        }),
+      ),
       serveStream(VdiskService.verify, async (stream) => {
         for await (const { root, sizeBytes } of stream.incoming) {
           const content = this.contentOf(root);
@@ -355,24 +359,32 @@ export class SimSite {
     signal: AbortSignal,
     report: (ledger: Ledger) => Promise<void>,
   ): Promise<void> {
-    const top = request.topRoot !== "";
-    const wanted = top
-      ? [...this.contentOf(request.topRoot).filter((one) => one !== ""), request.topRoot]
-      : request.subtrees.map((subtree) => toHex(subtree.fingerprint));
+    const counted = request.subtrees.map((subtree) => toHex(subtree.fingerprint));
+    const wanted =
+      request.topRoot === ""
+        ? counted
+        : [
+            ...counted,
+            ...this.contentOf(request.topRoot).filter(
+              (one) => one !== "" && !counted.includes(one),
+            ),
+            request.topRoot,
+          ];
     let ledger = { ...zeroLedger };
     let count = 0;
-    for (const fingerprint of wanted) {
+    for (const [index, fingerprint] of wanted.entries()) {
       if (signal.aborted) return;
+      const top = index >= counted.length;
       await clock.sleep(this.extentMs);
       const bytes = { fingerprints: hexBytes(fingerprint) };
       const [isThere] = (await toTarget(rpc, request, ChunkService.hasChunks, bytes)).present;
       if (isThere !== 1) await toTarget(rpc, request, ChunkService.getChunks, bytes);
-      const sent = isThere !== 1 && !(top && fingerprint === request.topRoot) ? MIB : 0;
+      const sent = isThere !== 1 && fingerprint !== request.topRoot ? MIB : 0;
       ledger = {
         ...ledger,
         logicalBytes: ledger.logicalBytes + (top ? 0 : MIB),
         dedupedBytes: ledger.dedupedBytes + (top ? 0 : MIB - sent),
-        uniqueBytes: ledger.uniqueBytes + sent,
+        uniqueBytes: ledger.uniqueBytes + (top ? 0 : sent),
         compressedBytes: ledger.compressedBytes + sent / 2,
         wireBytes: ledger.wireBytes + sent / 2 + 100,
         chunksSent: ledger.chunksSent + (sent > 0 ? 64 : 0),

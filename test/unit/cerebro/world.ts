@@ -220,11 +220,15 @@ function steppedRpc(inner: Rpc, life: Lifeline): Rpc {
         unary: (method, request, options) =>
           life.step(() => client.unary(method, request, options)),
         stream: (method) => client.stream(method),
-        close: () => client.close(),
+        close: () => {
+          client.close();
+        },
       };
     },
     serve: (address, bindings) => inner.serve(address, bindings),
-    close: () => inner.close(),
+    close: () => {
+      inner.close();
+    },
   };
 }
 
@@ -266,9 +270,13 @@ async function startNode(shared: Shared, site: WorldSite, cvm: number): Promise<
     host,
     log,
     steps: () => life.steps,
-    strikeAt: (step, moment) => life.arm(step, moment),
+    strikeAt: (step, moment) => {
+      life.arm(step, moment);
+    },
     isStruck: () => life.struck,
-    kill: () => life.kill(),
+    kill: () => {
+      life.kill();
+    },
     isAlive: () => life.alive,
   };
   site.nodes.set(cvm, node);
@@ -354,8 +362,16 @@ export async function createWorld(): Promise<World> {
     b,
     bugs,
     run,
-    cut: () => between((x, y) => network.cut(x, y)),
-    heal: () => between((x, y) => network.heal(x, y)),
+    cut: () => {
+      between((x, y) => {
+        network.cut(x, y);
+      });
+    },
+    heal: () => {
+      between((x, y) => {
+        network.heal(x, y);
+      });
+    },
     async finish(site, jobId, cvm = 3) {
       const ended = ["DONE", "FAILED", "CANCELLED"];
       for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += 200) {
