@@ -148,7 +148,9 @@ export class EtcdEngine {
         log,
         logBytesMax: this.#parts.logBytesMax ?? LOG_BYTES_MAX,
         contents: () => this.core.contents(),
-        onDurable: (revision) => this.#onDurable(revision),
+        onDurable: (revision) => {
+          this.#onDurable(revision);
+        },
         onFailed,
       },
       recovered,
@@ -157,7 +159,9 @@ export class EtcdEngine {
 
   async #begin(): Promise<void> {
     const origin = newOrigin(this.#parts.random);
-    await this.answer((core) => core.begin(origin));
+    await this.answer((core) => {
+      core.begin(origin);
+    });
   }
 
   #running(): WriteAheadLog {
@@ -175,7 +179,9 @@ export class EtcdEngine {
   }
 
   #armTick(): void {
-    this.#timer = this.#parts.clock.after(EXPIRY_TICK_MS, () => this.#onTick());
+    this.#timer = this.#parts.clock.after(EXPIRY_TICK_MS, () => {
+      this.#onTick();
+    });
   }
 
   #onTick(): void {

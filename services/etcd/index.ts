@@ -4,5 +4,5 @@
  */
 
 export { etcdBindings } from "./bindings.ts";
-export { CORE_LIMITS, type CoreLimits, EtcdCore } from "./core.ts";
+export { type CoreLimits, EtcdCore } from "./core.ts";
 export { type EngineParts, EtcdEngine } from "./engine.ts";

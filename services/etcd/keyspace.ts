@@ -36,7 +36,7 @@ export interface Commit {
 }
 
 /** Revision of a store that nothing was written to, as in etcd. */
-export const REVISION_FIRST = 1;
+const REVISION_FIRST = 1;
 /** What a stored version costs beside its key and value; for bounds, not for billing. */
 const VERSION_OVERHEAD_BYTES = 128;
 

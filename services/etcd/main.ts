@@ -28,12 +28,16 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
   onLog(log);
   log.info({ event: "etcd.config", config }, "configuration");
 
-  let stop: (error?: unknown) => void = () => undefined;
+  let stop: () => void = () => undefined;
+  let fail: (error: unknown) => void = () => undefined;
   const stopped = new Promise<void>((resolve, reject) => {
-    stop = (error) => (error === undefined ? resolve() : reject(error));
+    stop = resolve;
+    fail = reject;
   });
-  process.once("SIGTERM", () => stop());
-  process.once("SIGINT", () => stop());
+  // Awaited below; a failure before that must not count as nobody's.
+  stopped.catch(() => undefined);
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
 
   const engine = await EtcdEngine.open({
     disk: createDisk(config.dataFolder),
@@ -42,7 +46,7 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
     random: createRandom(),
     log,
     folder: FOLDER,
-    onFailed: (error) => stop(error),
+    onFailed: fail,
   });
   const rpc = createRpc({ log });
   const server = await rpc.serve(config.listen, etcdBindings(engine));

@@ -25,7 +25,7 @@ import { refusal } from "./refusal.ts";
 import { selectRange } from "./selection.ts";
 
 /** Operations of a branch, and compares, that one transaction may have: etcd's default. */
-export const TRANSACTION_OPERATIONS_MAX = 128;
+const TRANSACTION_OPERATIONS_MAX = 128;
 /** Nesting that is followed. etcd has no bound of its own; nobody nests by hand beyond two. */
 const TRANSACTION_DEPTH_MAX = 8;
 const NO_LEASE = "0";

@@ -46,12 +46,18 @@ export async function serveWatch(
   context: CallContext,
 ): Promise<void> {
   const watchers = new Watchers(engine, stream);
-  const unsubscribe = engine.onDurable(() => watchers.wake());
-  const onAbort = (): void => watchers.stop();
+  const unsubscribe = engine.onDurable(() => {
+    watchers.wake();
+  });
+  const onAbort = (): void => {
+    watchers.stop();
+  };
   context.signal.addEventListener("abort", onAbort, { once: true });
   const pump = watchers.run();
   // Awaited below; this only keeps a failure from being "unhandled" while requests are read.
-  pump.catch(() => stream.cancel());
+  pump.catch(() => {
+    stream.cancel();
+  });
   try {
     for await (const request of stream.incoming) watchers.onRequest(request);
     watchers.finish();

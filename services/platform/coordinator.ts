@@ -7,7 +7,10 @@
  * lease is gone, a watch can be late. So leases and watches are hints, transactions decide, and
  * whoever waits on a watch also polls.
  *
- * Errors: `COORDINATOR_UNAVAILABLE` (no answer in time: a transaction may still have happened).
+ * Errors: `COORDINATOR_UNAVAILABLE` (no answer in time: a transaction may still have happened);
+ * `COORDINATOR_CONFLICT` with `reason: "leaseGone"` (a put under a lease that is gone; nothing was
+ * done); `INVALID_ARGUMENT` (a transaction that etcd refuses: a key put twice, too large, more than
+ * 128 operations); `CANCELLED` after `close`.
  */
 
 /** A stored key with etcd's bookkeeping. */

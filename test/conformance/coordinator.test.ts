@@ -42,7 +42,12 @@ function follow(coordinator: Coordinator, prefix: string, from: number): Seen & 
     },
     onCompacted: (revision) => seen.compacted.push(revision),
   });
-  return { ...seen, cancel: () => watch.cancel() };
+  return {
+    ...seen,
+    cancel: () => {
+      watch.cancel();
+    },
+  };
 }
 
 describe.each([

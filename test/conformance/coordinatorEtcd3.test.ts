@@ -63,9 +63,9 @@ describe("npm's etcd3 against the embedded server", () => {
     const watcher = await client.watch().prefix("watched/").create();
     const seen: string[] = [];
     const done = new Promise<void>((resolve) => {
-      watcher.on("put", (entry) => seen.push(`${entry.key}=${entry.value}`));
+      watcher.on("put", (entry) => seen.push(`${entry.key.toString()}=${entry.value.toString()}`));
       watcher.on("delete", (entry) => {
-        seen.push(`-${entry.key}`);
+        seen.push(`-${entry.key.toString()}`);
         resolve();
       });
     });

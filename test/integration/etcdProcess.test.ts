@@ -84,10 +84,10 @@ describe.runIf(isBuilt)("etcd process", () => {
 
     let acknowledged = 0;
     let attempted = 0;
-    let isWriting = true;
+    const writer = { stopped: false };
     let failures = 0;
     const writing = (async () => {
-      while (isWriting) {
+      while (!writer.stopped) {
         attempted += 1;
         try {
           const put = { kind: "put", key: "counter", value: utf8(String(attempted)) } as const;
@@ -120,7 +120,7 @@ describe.runIf(isBuilt)("etcd process", () => {
         Math.max(latest, attempted),
       );
     }
-    isWriting = false;
+    writer.stopped = true;
     await writing;
     const last = Number(fromUtf8((await etcd.get("counter"))?.value ?? utf8("0")));
     await eventually(() => seen.at(-1) === last, 20_000);

@@ -42,19 +42,20 @@ export interface EtcdWorld {
 }
 
 /** Our core, with virtual time. */
-export async function memoryWorld(): Promise<EtcdWorld> {
+export function memoryWorld(): Promise<EtcdWorld> {
   const clock = createFakeClock();
   const etcd = createMemoryEtcd(clock);
-  return {
+  return Promise.resolve({
     connect: () => etcd.connect(),
     until: (condition) => clock.tickUntil(condition, WAIT_LIMIT_MS),
-    async compact(revision) {
+    compact(revision) {
       etcd.compact(revision);
+      return Promise.resolve();
     },
     killAndRestart: undefined,
     nobody: undefined,
-    end: async () => undefined,
-  };
+    end: () => Promise.resolve(),
+  });
 }
 
 /** The embedded server in this process, its log on the machine's disk. */
@@ -193,13 +194,17 @@ async function answered(coordinator: Coordinator): Promise<void> {
 
 function endOf(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   return new Promise((resolve) => {
-    child.once("exit", () => resolve());
+    child.once("exit", () => {
+      resolve();
+    });
     child.kill(signal);
   });
 }
 
 async function freePort(): Promise<number> {
-  const listener = await createNet().listen({ host: LOOPBACK, port: 0 }, (one) => one.destroy());
+  const listener = await createNet().listen({ host: LOOPBACK, port: 0 }, (one) => {
+    one.destroy();
+  });
   await listener.close();
   return listener.address.port;
 }

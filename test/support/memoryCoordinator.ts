@@ -92,8 +92,12 @@ export function createMemoryEtcd(clock: Clock, limits?: CoreLimits): MemoryEtcd 
   return {
     core,
     connect: () => connect({ core, clock, watches, deliverSoon }),
-    revoke: (leaseId) => act(() => void core.leaseRevoke({ ID: leaseId }, clock.now())),
-    compact: (revision) => act(() => void core.compact({ revision, physical: false }, clock.now())),
+    revoke: (leaseId) => {
+      act(() => void core.leaseRevoke({ ID: leaseId }, clock.now()));
+    },
+    compact: (revision) => {
+      act(() => void core.compact({ revision, physical: false }, clock.now()));
+    },
   };
 }
 
@@ -159,9 +163,10 @@ function connect(store: Store): MemoryConnection {
       call(() => {
         if (core.leases.get(id) !== undefined) core.leaseRevoke({ ID: id }, clock.now());
       }),
-    async close() {
+    close() {
       faults.closed = true;
       for (const watch of [...watches]) if (watch.connection === faults) watches.delete(watch);
+      return Promise.resolve();
     },
     cut() {
       faults.isCut = true;

@@ -86,12 +86,10 @@ async function keepAliveOnce(
   id: string,
   deadlineMs: number,
 ): Promise<LeaseKeepAliveResponse> {
-  const late = (): AntipodeError =>
-    new AntipodeError("DEADLINE_EXCEEDED", "the renewal of a lease was not answered in time");
   const stream = client.stream(LeaseService.keepAlive);
-  let expired = false;
+  const late = new AbortController();
   const timer = clock.after(deadlineMs, () => {
-    expired = true;
+    late.abort();
     stream.cancel();
   });
   try {
@@ -103,7 +101,8 @@ async function keepAliveOnce(
       throw new AntipodeError("PEER_UNREACHABLE", "the renewal's stream ended without an answer");
     return answer;
   } catch (error) {
-    throw expired ? late() : error;
+    if (!late.signal.aborted) throw error;
+    throw new AntipodeError("DEADLINE_EXCEEDED", "a lease's renewal was not answered", {}, error);
   } finally {
     timer.cancel();
   }

@@ -97,7 +97,9 @@ export class CoordinatorCalls {
   ): Promise<A> {
     await this.#enter();
     const abort = new AbortController();
-    const forget = this.onClose(() => abort.abort());
+    const forget = this.onClose(() => {
+      abort.abort();
+    });
     try {
       return await this.#attempts(repeatable, act, abort.signal);
     } finally {

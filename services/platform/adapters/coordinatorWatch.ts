@@ -47,7 +47,11 @@ export function followPrefix(
       throw error;
     });
   });
-  return { cancel: () => follower.cancel() };
+  return {
+    cancel: () => {
+      follower.cancel();
+    },
+  };
 }
 
 class Follower {
@@ -65,7 +69,9 @@ class Follower {
     this.#prefix = prefix;
     this.#next = fromRevision;
     this.#handlers = handlers;
-    this.#forget = parts.calls.onClose(() => this.cancel());
+    this.#forget = parts.calls.onClose(() => {
+      this.cancel();
+    });
   }
 
   cancel(): void {
@@ -122,14 +128,18 @@ class Follower {
   #onResponse(response: WatchResponse): boolean {
     if (response.compactRevision > 0) {
       this.#stopped.abort();
-      guard(() => this.#handlers.onCompacted(response.compactRevision));
+      guard(() => {
+        this.#handlers.onCompacted(response.compactRevision);
+      });
       return false;
     }
     if (response.canceled) return false;
     for (const { revision, events } of byRevision(response.events, this.#next)) {
       if (this.#stopped.signal.aborted) return false;
       this.#next = revision + 1;
-      guard(() => this.#handlers.onEvents(events, revision));
+      guard(() => {
+        this.#handlers.onEvents(events, revision);
+      });
     }
     return true;
   }
@@ -167,7 +177,9 @@ class Watchdog {
     this.#clock = clock;
     this.#stream = stream;
     this.#heardMs = clock.now();
-    this.#timer = clock.after(PROGRESS_EVERY_MS, () => this.#look());
+    this.#timer = clock.after(PROGRESS_EVERY_MS, () => {
+      this.#look();
+    });
   }
 
   heard(): void {
@@ -185,6 +197,8 @@ class Watchdog {
     }
     // A failed send is a broken stream, which its reader hears of.
     this.#stream.send(make(WatchRequest, { progressRequest: {} })).catch(() => undefined);
-    this.#timer = this.#clock.after(PROGRESS_EVERY_MS, () => this.#look());
+    this.#timer = this.#clock.after(PROGRESS_EVERY_MS, () => {
+      this.#look();
+    });
   }
 }

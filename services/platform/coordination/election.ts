@@ -92,7 +92,9 @@ class Candidate implements Election {
   }
 
   start(): void {
-    this.#unsubscribe = this.#options.lease.onChange(() => this.#onLeaseChange());
+    this.#unsubscribe = this.#options.lease.onChange(() => {
+      this.#onLeaseChange();
+    });
     this.#armPoll();
     this.#onLeaseChange();
   }
@@ -220,7 +222,9 @@ class Candidate implements Election {
       guard: guardOf(seat),
       isLeader: holds,
       signal: over.signal,
-      end: () => over.abort(),
+      end: () => {
+        over.abort();
+      },
     };
     log.info({ event: "election.won", epoch, seat: seat.key }, "elected");
     this.#armWatchdog();
@@ -249,7 +253,9 @@ class Candidate implements Election {
   #followFrom(fromRevision: number): void {
     if (this.#state.kind === "resigned") return;
     this.#watch ??= this.#options.coordinator.watch(this.#options.seatPrefix, fromRevision, {
-      onEvents: () => this.#on({ kind: "nudged" }),
+      onEvents: () => {
+        this.#on({ kind: "nudged" });
+      },
       onCompacted: () => {
         this.#watch = undefined;
         this.#on({ kind: "nudged" });

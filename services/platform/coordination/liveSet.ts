@@ -73,10 +73,10 @@ class LiveFollower<T> implements LiveSet<T> {
 
   async #run(): Promise<void> {
     const { coordinator, clock, log, prefix } = this.#options;
-    while (!this.#stopped.signal.aborted) {
+    while (!this.#isClosed()) {
       try {
         const { entries, revision } = await coordinator.list(prefix);
-        if (this.#stopped.signal.aborted) return;
+        if (this.#isClosed()) return;
         this.#onRead(entries, revision);
       } catch (error) {
         if (codeOf(error) === undefined) throw error;
@@ -84,6 +84,10 @@ class LiveFollower<T> implements LiveSet<T> {
       }
       await clock.sleep(POLL_MS, this.#stopped.signal).catch(() => undefined);
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#stopped.signal.aborted;
   }
 
   #onRead(entries: readonly KeyValue[], revision: number): void {
@@ -127,7 +131,9 @@ class LiveFollower<T> implements LiveSet<T> {
 
   #follow(fromRevision: number): Watch {
     return this.#options.coordinator.watch(this.#options.prefix, fromRevision, {
-      onEvents: (events, revision) => this.#onEvents(events, revision),
+      onEvents: (events, revision) => {
+        this.#onEvents(events, revision);
+      },
       onCompacted: () => {
         // The next poll reads everything and watches from there.
         this.#watch = undefined;

@@ -112,7 +112,7 @@ class LeaseKeeper implements ProcessLease {
 
   async #run(): Promise<void> {
     const { clock, log } = this.#options;
-    while (!this.#stopped.signal.aborted) {
+    while (!this.#isStopped()) {
       try {
         const lease = await this.#acquire();
         log.info({ event: "lease.held", lease: lease.id, ttlMs: lease.ttlMs }, "lease held");
@@ -122,12 +122,16 @@ class LeaseKeeper implements ProcessLease {
         this.#tell();
         await this.#keep();
       } catch (error) {
-        if (this.#stopped.signal.aborted) return;
+        if (this.#isStopped()) return;
         if (codeOf(error) === undefined) throw error;
         this.#note("lease.failed", error);
         await clock.sleep(RETRY_MS, this.#stopped.signal).catch(() => undefined);
       }
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted;
   }
 
   async #acquire(): Promise<HeldLease> {

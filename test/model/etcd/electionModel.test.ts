@@ -45,7 +45,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "deleteSeats" }) },
-) as fc.Arbitrary<Action>;
+);
 
 interface Candidate {
   readonly connection: MemoryConnection;
@@ -121,7 +121,7 @@ async function live(actions: readonly Action[]): Promise<void> {
     else if (one.kind === "lose") connection.loseAnswers(3);
     else if (one.kind === "blind") connection.blindWatches(true);
     else if (one.kind === "see") connection.blindWatches(false);
-    else if (one.kind === "revoke") {
+    else {
       const id = lease.current()?.id ?? "";
       if (etcd.core.leases.get(id) === undefined) return;
       broken.add(id);

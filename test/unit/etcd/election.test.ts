@@ -87,7 +87,9 @@ const leaders = (all: readonly Candidate[]): string[] =>
   all.filter((one) => one.election.isLeader()).map((one) => one.name);
 const leaseIdOf = (one: Candidate): string => one.lease.current()?.id ?? "";
 /** The process is gone: nothing of it reaches etcd any more. */
-const kill = (one: Candidate): void => one.connection.cut();
+const kill = (one: Candidate): void => {
+  one.connection.cut();
+};
 
 describe("election", () => {
   it("elects the first to stand, and only that one (E1)", async () => {

@@ -31,10 +31,10 @@ const messages = exported.filter(isMessage);
 const plain = (name: string): string => name.replaceAll("_", "").toLowerCase();
 
 const services: Readonly<Record<string, Readonly<Record<string, Method<unknown, unknown>>>>> = {
-  KV: wire.KvService as never,
-  Watch: wire.WatchService as never,
-  Lease: wire.LeaseService as never,
-  Maintenance: wire.Maintenance as never,
+  KV: wire.KvService,
+  Watch: wire.WatchService,
+  Lease: wire.LeaseService,
+  Maintenance: wire.Maintenance,
 };
 
 /** "bytes key = 1", with enum and message types by their last name. */
