@@ -11,7 +11,8 @@ import type { OverlayRun, OverlaySource } from "../../services/stargate/vdisk/ov
 
 const UNIT = 2048;
 const UNITS_A_CHUNK = CHUNK_SIZE_BYTES / UNIT;
-const CHUNKS = 40;
+/** Three extents, the last one in part. */
+const CHUNKS = 150;
 const UNITS = CHUNKS * UNITS_A_CHUNK;
 const RUNS = 400;
 

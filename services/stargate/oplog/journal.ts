@@ -15,7 +15,7 @@
  */
 
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
-import { epoch, lsn } from "../../base/ids.ts";
+import { epoch, lsn, type VdiskId } from "../../base/ids.ts";
 import {
   type Batch,
   formBatch,
@@ -49,6 +49,8 @@ export interface JournalState {
   checkpoint(): readonly CheckpointEntry[];
   /** Hints that travel with the next batch. */
   takeHints(): readonly Submission[];
+  /** vDisks whose oldest record lies in this segment. */
+  pinning(segment: Segment): readonly VdiskId[];
 }
 
 interface Tail {
@@ -235,7 +237,24 @@ export class Journal {
     );
     this.#current = segment;
     this.#position = head.length;
+    this.#reportPinned();
     return segment;
+  }
+
+  /**
+   * A vDisk that does not drain keeps every later file. Its records are not copied forward: that would
+   * write them again on the disk that is filling, and hide that its owner is stuck or gone.
+   */
+  #reportPinned(): void {
+    const needed = this.#space.needed();
+    const [oldest] = needed;
+    if (oldest === undefined || needed.length < this.#limits.segmentsReportMin) return;
+    const vdiskIds = this.#state.pinning(oldest);
+    const fileBytes = this.fileBytes();
+    this.#options.log.warn(
+      { event: "oplog.pinned", segments: needed.length, fileBytes, vdiskIds },
+      "oplog files are kept for vdisks that do not drain",
+    );
   }
 
   #seal(end: number): void {

@@ -20,6 +20,8 @@ export interface OplogLimits {
   readonly zeroAheadBatchBytesMax: number;
   /** Trimmed segment files kept to be used again: their space is allocated already. */
   readonly spareSegmentsMax: number;
+  /** More segments than this are reported, with the vDisks that pin the oldest. 64 of 64 MiB are 4 GiB, twice what a busy CVM's vDisks may leave undrained. */
+  readonly segmentsReportMin: number;
   /** One disk read carries at most this. */
   readonly readBytesMax: number;
   /** Records further apart than this in a segment are read one by one. */
@@ -34,6 +36,7 @@ export const OPLOG_LIMITS: OplogLimits = {
   zeroAheadBytes: MIB,
   zeroAheadBatchBytesMax: 256 * KIB,
   spareSegmentsMax: 2,
+  segmentsReportMin: 64,
   readBytesMax: 4 * MIB,
   readGapBytesMax: 64 * KIB,
 };

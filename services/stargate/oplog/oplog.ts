@@ -45,6 +45,8 @@ export async function openOplog(options: OplogOptions): Promise<OplogReplicas> {
         hinted.clear();
         return hints;
       },
+      pinning: (segment) =>
+        [...replicas.values()].filter((one) => one.isPinning(segment)).map((one) => one.vdiskId),
     },
   });
   const world = {

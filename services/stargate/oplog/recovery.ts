@@ -195,7 +195,7 @@ class Replay {
   read(found: Found, next: Found | undefined): number {
     const from = SEGMENT_HEADER_BYTES;
     const isNamed = next?.header?.previousSequence === found.sequence;
-    const sealedEnd = isNamed ? next.header?.previousEnd : undefined;
+    const sealedEnd = isNamed ? next.header.previousEnd : undefined;
     const items =
       next === undefined
         ? believeNewest(found.items)

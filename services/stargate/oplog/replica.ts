@@ -23,7 +23,7 @@ import type { CheckpointEntry, Journal } from "./journal.ts";
 import type { OplogLimits } from "./limits.ts";
 import { readBack } from "./readBack.ts";
 import type { Recent } from "./recent.ts";
-import type { Replayed } from "./replay.ts";
+import type { Located, Replayed } from "./replay.ts";
 import type { Segment } from "./segment.ts";
 
 /** What a replica works with; shared by all replicas of a CVM. */
@@ -79,6 +79,11 @@ export class Replica implements OplogReplica {
     return this.#slot.ordinal > 0 || this.#waitingCount > 0;
   }
 
+  /** Is the oldest record that is still needed in this segment? */
+  isPinning(segment: Segment): boolean {
+    return this.#held.at(this.#now.drained + 1)?.segment === segment;
+  }
+
   /** Takes over what recovery found. */
   restore(replayed: Replayed, segmentOf: (sequence: number) => Segment | undefined): void {
     this.#slot.ordinal = replayed.ordinal;
@@ -91,11 +96,9 @@ export class Replica implements OplogReplica {
     };
     this.#durable = this.#now;
     for (const record of replayed.records) {
-      const { sequence, position, intact: _intact, ...fields } = record;
-      const segment = present(segmentOf(sequence), "a replayed record's segment is known");
+      const segment = present(segmentOf(record.sequence), "a replayed record's segment is known");
       segment.liveRecords += 1;
-      const data = record.dataLength === 0 ? EMPTY : undefined;
-      this.#held.push({ ...fields, data, segment, position, isReleased: false });
+      this.#held.push(heldIn(segment, record));
     }
   }
 
@@ -207,7 +210,9 @@ export class Replica implements OplogReplica {
   trim(to: Lsn): void {
     const target = lsn(Math.min(to, this.#now.last, this.#durable.last));
     if (this.#cutsWaiting > 0 || target <= this.#now.drained) return;
-    this.#held.dropThrough(target, (held) => this.#release(held));
+    this.#held.dropThrough(target, (held) => {
+      this.#release(held);
+    });
     this.#now = { ...this.#now, drained: target };
     this.#durable = { ...this.#durable, drained: target };
     this.#world.onHint(this);
@@ -220,7 +225,9 @@ export class Replica implements OplogReplica {
       slot: this.#slot,
       entries: [this.#entry("trim", promised, drained)],
       commit: () => undefined,
-      undo: () => this.#world.onHint(this),
+      undo: () => {
+        this.#world.onHint(this);
+      },
     };
   }
 
@@ -316,6 +323,22 @@ export class Replica implements OplogReplica {
   #gap(): AppendOutcome {
     return { kind: "gap", lastLsn: this.#now.last };
   }
+}
+
+/** A record that recovery found. */
+function heldIn(segment: Segment, record: Located): Held {
+  return {
+    lsn: record.lsn,
+    epoch: record.epoch,
+    kind: record.kind,
+    offsetBytes: record.offsetBytes,
+    lengthBytes: record.lengthBytes,
+    dataLength: record.dataLength,
+    data: record.dataLength === 0 ? EMPTY : undefined,
+    segment,
+    position: record.position,
+    isReleased: false,
+  };
 }
 
 function hold(record: OplogRecord): Held {

@@ -35,6 +35,11 @@ export class SegmentSpace {
     return bytes;
   }
 
+  /** Segments that are still needed, oldest first. */
+  needed(): readonly Segment[] {
+    return this.#segments;
+  }
+
   segmentOf(sequence: number): Segment | undefined {
     return this.#segments.find((segment) => segment.sequence === sequence);
   }

@@ -82,14 +82,20 @@ export function removeUpTo(list: Interval[], lsn: Lsn, from = 0, to = list.lengt
   if (kept < to) list.splice(kept, to - kept);
 }
 
+/** Takes the pieces of a walk. */
+export interface RunSink {
+  /** @param from the record that has these bytes; undefined when none has */
+  add(start: number, end: number, from: Applied | undefined): void;
+}
+
 /**
  * Walks a range over two lists at once and names the newer source of every piece.
- * @param emit called with pieces that cover [start, end) in order; `undefined`: neither has it
+ * @param sink gets pieces that cover [start, end) in order
  */
 export function walkNewest(
   range: { readonly start: number; readonly end: number },
   lists: { readonly fine: readonly Interval[]; readonly coarse: readonly Interval[] },
-  emit: (start: number, end: number, from: Applied | undefined) => void,
+  sink: RunSink,
 ): void {
   let at = range.start;
   let fineAt = 0;
@@ -102,7 +108,7 @@ export function walkNewest(
     const end = Math.min(range.end, boundary(fine, at), boundary(coarse, at));
     const inFine = fine !== undefined && fine.start <= at ? fine.from : undefined;
     const inCoarse = coarse !== undefined && coarse.start <= at ? coarse.from : undefined;
-    emit(at, end, newer(inFine, inCoarse));
+    sink.add(at, end, newer(inFine, inCoarse));
     at = end;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * The overlay: which undrained record has the newest bytes of each range of a vDisk.
  *
- * Two layers. *Fine*: a map from chunk index to the few intervals inside that chunk, so that a small
- * write touches one short list however many there are; chunks are also what the drain works on.
+ * Two layers. *Fine*: for each chunk the few intervals inside it, so that a small write touches one
+ * short list however many there are; chunks are also what the drain works on.
  * *Coarse*: one sorted list for records of more than `FINE_CHUNKS_MAX` chunks, so that zeroing 1 TiB
  * is one interval and not 64 million. LSNs ascend, so neither layer has to know of the other: a look
  * takes the newer of both.
@@ -16,11 +16,13 @@ import { isAllZero } from "../../base/bytes.ts";
 import { type Lsn, lsn } from "../../base/ids.ts";
 import { CHUNK_SIZE_BYTES, FINGERPRINT_SIZE_BYTES } from "../../base/units.ts";
 import type { OplogRecord } from "../oplog/contracts.ts";
+import { ChunkBuckets } from "./chunkBuckets.ts";
 import {
   type Applied,
   cover,
   firstEndingAfter,
   type Interval,
+  type RunSink,
   removeUpTo,
   walkNewest,
 } from "./intervals.ts";
@@ -31,6 +33,7 @@ const FINE_CHUNKS_MAX = 16;
 /** The queue's front is compacted when this many of its slots are empty, and they are most of it. */
 const COMPACT_SLOTS_MIN = 1024;
 const NO_FINGERPRINTS = new Uint8Array(0);
+const NOTHING: readonly Interval[] = [];
 const BELOW: OverlaySource = { kind: "below" };
 
 /** An empty overlay. */
@@ -39,9 +42,8 @@ export function createOverlay(): Overlay {
 }
 
 class ChunkedOverlay implements Overlay {
-  readonly #fine = new Map<number, Interval[]>();
+  readonly #fine = new ChunkBuckets();
   readonly #coarse: Interval[] = [];
-  #fineCount = 0;
   /** Records that are not forgotten, in order; those before the head are gone. */
   #queue: Applied[] = [];
   #queueHead = 0;
@@ -70,10 +72,11 @@ class ChunkedOverlay implements Overlay {
   look(offsetBytes: number, lengthBytes: number): readonly OverlayRun[] {
     const range = { start: offsetBytes, end: offsetBytes + lengthBytes };
     const runs = new Runs();
-    const lists = { fine: this.#fineWithin(range.start, range.end), coarse: this.#coarse };
-    walkNewest(range, lists, (start, end, from) => {
-      runs.add(start, end, from);
-    });
+    const first = chunkOf(range.start);
+    const last = chunkOf(range.end - 1);
+    const fine =
+      first === last ? (this.#fine.at(first) ?? NOTHING) : this.#fine.within(first, last);
+    walkNewest(range, { fine, coarse: this.#coarse }, runs);
     return runs.finish();
   }
 
@@ -91,7 +94,7 @@ class ChunkedOverlay implements Overlay {
   }
 
   size(): number {
-    return this.#fineCount + this.#coarse.length;
+    return this.#fine.count + this.#coarse.length;
   }
 
   #applyFine(applied: Applied): void {
@@ -103,27 +106,13 @@ class ChunkedOverlay implements Overlay {
         end: Math.min(end, chunkStart + CHUNK_SIZE_BYTES),
         from: applied,
       };
-      const bucket = this.#fine.get(chunk);
-      if (bucket === undefined) {
-        this.#fine.set(chunk, [interval]);
-        this.#fineCount += 1;
-        continue;
-      }
-      this.#fineCount -= bucket.length;
-      cover(bucket, interval);
-      this.#fineCount += bucket.length;
+      this.#fine.cover(chunk, interval);
     }
   }
 
   #forgetFine(applied: Applied, upTo: Lsn): void {
-    for (let chunk = chunkOf(applied.start); chunk <= chunkOf(applied.end - 1); chunk++) {
-      const bucket = this.#fine.get(chunk);
-      if (bucket === undefined) continue;
-      this.#fineCount -= bucket.length;
-      removeUpTo(bucket, upTo);
-      this.#fineCount += bucket.length;
-      if (bucket.length === 0) this.#fine.delete(chunk);
-    }
+    for (let chunk = chunkOf(applied.start); chunk <= chunkOf(applied.end - 1); chunk++)
+      this.#fine.removeUpTo(chunk, upTo);
   }
 
   #forgetCoarse(applied: Applied, upTo: Lsn): void {
@@ -132,32 +121,10 @@ class ChunkedOverlay implements Overlay {
     while ((this.#coarse[to]?.start ?? applied.end) < applied.end) to += 1;
     removeUpTo(this.#coarse, upTo, from, to);
   }
-
-  /** Fine intervals in a range, in order; the outer ones may stick out. */
-  #fineWithin(start: number, end: number): readonly Interval[] {
-    const first = chunkOf(start);
-    const last = chunkOf(end - 1);
-    if (first === last) return this.#fine.get(first) ?? [];
-    const found: Interval[] = [];
-    for (const chunk of this.#chunksWithin(first, last)) {
-      const bucket = this.#fine.get(chunk);
-      if (bucket !== undefined) found.push(...bucket);
-    }
-    return found;
-  }
-
-  /** Chunk indexes to look at, ascending: all of a short range, the filled ones of a long one. */
-  #chunksWithin(first: number, last: number): readonly number[] {
-    const count = last - first + 1;
-    if (count <= this.#fine.size) return Array.from({ length: count }, (_, i) => first + i);
-    const filled: number[] = [];
-    for (const chunk of this.#fine.keys()) if (chunk >= first && chunk <= last) filled.push(chunk);
-    return filled.sort((a, b) => a - b);
-  }
 }
 
 /** Collects runs, joining neighbours that go on in the same source. */
-class Runs {
+class Runs implements RunSink {
   readonly #runs: OverlayRun[] = [];
   #start = 0;
   #end = 0;

@@ -113,8 +113,9 @@ function plan(model: Model, operation: Operation, drained: number): Step {
       return {
         states: [],
         outcome: undefined,
-        call: async (replica) => {
+        call: (replica) => {
           replica.trim(l(Math.max(0, lastOf(model) - operation.back)));
+          return Promise.resolve();
         },
       };
     case "forget":
@@ -246,12 +247,12 @@ describe("oplog replicas", () => {
             [B, EMPTY],
           ]);
           for (const { operations, crashAtOperation, mode } of rounds) {
-            let isCrashed = false;
+            const power = { isLost: false };
             let left = crashAtOperation ?? Number.POSITIVE_INFINITY;
             world.disk.onOperation(() => {
               if (left-- !== 0) return;
               world.disk.crash({ mode, prng });
-              isCrashed = true;
+              power.isLost = true;
             });
             /** For each vDisk, every state that a crash may leave, in order; `sure`: the last acknowledged. */
             const possible = new Map(
@@ -265,14 +266,14 @@ describe("oplog replicas", () => {
               mine?.states.push(...step.states);
               const position = (mine?.states.length ?? 1) - 1;
               const outcome = await outcomeOf(step.call(replica, oplog));
-              if (outcome === "DISK_FAILED" && isCrashed) return;
+              if (outcome === "DISK_FAILED" && power.isLost) return;
               expect(outcome).toEqual(step.outcome);
               if (mine !== undefined && step.states.length > 0)
                 mine.sure = Math.max(mine.sure, position);
             });
             await Promise.all(calls);
             world.disk.onOperation(undefined);
-            if (!isCrashed)
+            if (!power.isLost)
               for (const id of [A, B])
                 expect(await matches(oplog.of(id), models.get(id) ?? EMPTY)).toBe(true);
             if (crashAtOperation === undefined) continue;

@@ -209,6 +209,18 @@ describe("an oplog replica", () => {
     expect(again.of(B).state()).toMatchObject({ lastLsn: 1, drainedLsn: 1 });
   });
 
+  it("names the vDisk that keeps many files", async () => {
+    const world = createWorld(undefined, { ...SMALL, segmentsReportMin: 4 });
+    const oplog = await world.open();
+    await oplog.of(B).append(e(1), [write(1, 1, 100, B)]);
+    for (let i = 1; i <= 100; i++) {
+      await oplog.of(A).append(e(1), [write(i, 1)]);
+      oplog.of(A).trim(l(i));
+    }
+    const [told] = world.log.lines.filter(({ fields }) => fields.event === "oplog.pinned");
+    expect(told).toMatchObject({ level: "warn", fields: { segments: 4, vdiskIds: [B] } });
+  });
+
   it("keeps a trim that travelled, and closes with all of them", async () => {
     const world = createWorld();
     const oplog = await world.open();

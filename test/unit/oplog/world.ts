@@ -21,7 +21,7 @@ import type { OplogLimits } from "../../../services/stargate/oplog/limits.ts";
 import { openOplog } from "../../../services/stargate/oplog/oplog.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
 import { createFakeDisk, type FakeDisk } from "../../support/fakeDisk.ts";
-import { createFakeLog } from "../../support/fakeLog.ts";
+import { createFakeLog, type FakeLog } from "../../support/fakeLog.ts";
 
 const CAPACITY_BYTES = 2 ** 40;
 export const FOLDER = "oplog";
@@ -38,6 +38,7 @@ export const SMALL: Partial<OplogLimits> = {
 
 export interface OplogWorld {
   readonly disk: FakeDisk;
+  readonly log: FakeLog;
   open(options?: {
     readonly identity?: string;
     readonly limits?: Partial<OplogLimits>;
@@ -60,14 +61,16 @@ export function createWorld(
       inner.killProcess();
     },
   };
+  const log = createFakeLog();
   return {
     disk,
+    log,
     open: (options = {}) =>
       openOplog({
         disk: diskOfOneLife(disk, life),
         codec,
         clock: createFakeClock(),
-        log: createFakeLog(),
+        log,
         folder: FOLDER,
         identity: options.identity ?? "site-a/1/one",
         limits: options.limits ?? limits,
