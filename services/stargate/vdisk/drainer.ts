@@ -9,17 +9,19 @@
  * Invariants:
  * D1 only records that are committed are drained, so the block map never holds what is not acknowledged or will be;
  * D2 a root is made known only after everything below it is durable;
- * D3 the root and the drained position change together, in etcd and then in memory, in one turn.
+ * D3 the root and the drained position change together, in etcd and then in memory, in one turn;
+ * D4 the drained position never goes back: the transaction is guarded by the map's revision too, because
+ *    one that was given up can still arrive after its successors, when the log is trimmed (P1).
  */
 
 import { assert, present } from "../../base/assert.ts";
-import { isAllZero, toHex } from "../../base/bytes.ts";
+import { equalBytes, isAllZero, toHex } from "../../base/bytes.ts";
 import { AntipodeError, codeOf } from "../../base/errors.ts";
 import { lsn as asLsn, type Lsn } from "../../base/ids.ts";
 import { type CutRootRecord, siteKeys } from "../../base/siteRecords.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { type Codec, codecLz4, codecPlain } from "../../platform/codec.ts";
-import type { Coordinator, Operation } from "../../platform/coordinator.ts";
+import type { Compare, Coordinator, Operation } from "../../platform/coordinator.ts";
 import type { Log } from "../../platform/log.ts";
 import type { BlockMap } from "../blockmap/blockMap.ts";
 import { type Root, rootToHex } from "../blockmap/fingerprints.ts";
@@ -29,7 +31,7 @@ import type { OwnerLog } from "../oplog/ownerLog.ts";
 import { type ChunkPlan, composeChunk, planDrain } from "./drainPlan.ts";
 import { DRAIN_BATCH_BYTES_MAX, DRAIN_BATCH_RECORDS_MAX } from "./limits.ts";
 import type { OwnerSeat } from "./ownerSeat.ts";
-import { encodeRecord } from "./records.ts";
+import { decodeMap, encodeRecord } from "./records.ts";
 
 /** Chunks composed between two looks at the rest of the process: about a millisecond of work. */
 const CHUNKS_A_TURN = 16;
@@ -89,8 +91,9 @@ function cutBatch(records: readonly OplogRecord[]): readonly OplogRecord[] {
   let bytes = 0;
   let count = 0;
   for (const record of records) {
-    // A zero record has no data but touches as many chunks as it covers; it counts a sixteenth.
-    bytes += record.kind === "zero" ? record.lengthBytes / 16 : record.data.length;
+    // Zero and chunks records have few data but touch all the chunks they cover: they count a sixteenth
+    // of those, so that a batch changes some 16 000 chunks at most, far below what one update takes.
+    bytes += record.kind === "write" ? record.data.length : record.lengthBytes / 16;
     if (count > 0 && bytes > DRAIN_BATCH_BYTES_MAX) break;
     count += 1;
     if (record.kind === "marker") break;
@@ -180,26 +183,32 @@ async function storeAll(world: DrainWorld, chunks: readonly StoredChunk[]): Prom
 /** Makes the new root known (D2 holds when this is called). */
 async function commitRoot(world: DrainWorld, root: Root, last: OplogRecord): Promise<void> {
   const { seat, vdiskId } = world;
-  const map: Operation = {
-    kind: "put",
-    key: siteKeys.map(vdiskId),
-    value: encodeRecord({ root: rootToHex(root), drainedLsn: last.lsn }),
-  };
+  const key = siteKeys.map(vdiskId);
+  const value = encodeRecord({ root: rootToHex(root), drainedLsn: last.lsn });
   for (;;) {
+    const before = await world.coordinator.get(key);
+    // An attempt whose answer was lost took place.
+    if (before !== undefined && equalBytes(before.value, value)) return;
+    if (before === undefined || decodeMap(before.value).drainedLsn >= last.lsn)
+      throw notOwner(world);
     const cut = last.kind === "marker" ? await findCut(world, toHex(last.data)) : undefined;
-    const operations = cut === undefined ? [map] : [map, cutRoot(world, cut.cutId, root, last.lsn)];
-    const guard =
-      cut === undefined
-        ? []
-        : [{ kind: "modRevision" as const, key: cut.key, equals: cut.revision }];
+    const operations: Operation[] = [{ kind: "put", key, value }];
+    const guard: Compare[] = [{ kind: "modRevision", key, equals: before.modRevision }];
+    if (cut !== undefined) {
+      operations.push(cutRoot(world, cut.cutId, root, last.lsn));
+      guard.push({ kind: "modRevision", key: cut.key, equals: cut.revision });
+    }
     if ((await seat.commit(operations, guard)) === "done") return;
-    // Refused: the cut was voided meanwhile (look again), or another CVM is owner now.
-    if (!(await seat.stillOwner()))
-      throw new AntipodeError("STALE_EPOCH", "another CVM owns the vDisk now", {
-        vdiskId,
-        epoch: seat.epoch,
-      });
+    // Refused: the cut was voided or the map moved meanwhile (look again), or another CVM is owner now.
+    if (!(await seat.stillOwner())) throw notOwner(world);
   }
+}
+
+function notOwner(world: DrainWorld): AntipodeError {
+  return new AntipodeError("STALE_EPOCH", "another CVM owns the vDisk now", {
+    vdiskId: world.vdiskId,
+    epoch: world.seat.epoch,
+  });
 }
 
 interface StandingCut {
