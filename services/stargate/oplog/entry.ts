@@ -21,7 +21,7 @@ export const ENTRY_ALIGN_BYTES = 8;
 /** "OPLE" in the order of the file. */
 export const ENTRY_MAGIC = 0x454c504f;
 /** Largest data of one entry: twice the 32 MiB that a block client may send at once. */
-export const ENTRY_DATA_BYTES_MAX = 64 * 1024 * 1024;
+const ENTRY_DATA_BYTES_MAX = 64 * 1024 * 1024;
 
 const ID_BYTES = 16;
 const CHECKED_BYTES = ENTRY_HEADER_BYTES - 8;
