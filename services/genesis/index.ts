@@ -1,5 +1,5 @@
 /** What genesis exports: its layout, and the records it keeps, for whoever plans or ends a lab. */
 
 export { findUnrecorded } from "./adoption.ts";
-export { type Layout, type ProbeKind, parseLayout, type ServiceSpec } from "./layout.ts";
-export { type ProcessRecord, readRecords } from "./processRecords.ts";
+export { type Layout, parseLayout, type ServiceSpec } from "./layout.ts";
+export { readRecords } from "./processRecords.ts";

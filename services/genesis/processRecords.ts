@@ -22,7 +22,7 @@ export interface ProcessRecord {
 }
 
 /** File name of a service's record: `stargate@A/1` → `stargate@A.1.json`. */
-export function recordFile(id: string): string {
+function recordFile(id: string): string {
   return `${id.replaceAll("/", ".")}.json`;
 }
 

@@ -12,9 +12,9 @@ import type { serviceStates } from "../platform/wire/genesis.ts";
 export type ServiceState = (typeof serviceStates)[number];
 
 /** A process that does not answer this long after its start is killed and started again. */
-export const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 60_000;
 /** A process that has answered for this long has proved stable: its deaths are forgotten. */
-export const STABLE_AFTER_MS = 10_000;
+const STABLE_AFTER_MS = 10_000;
 /** However often a service dies, it is tried again after at most this. */
 export const BACKOFF_MS_MAX = 30_000;
 /** From this many early deaths in a row on it is called a crash loop. */

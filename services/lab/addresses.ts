@@ -12,7 +12,7 @@ import type { Address } from "../platform/net.ts";
 import type { LabShape, SiteShape } from "./shape.ts";
 
 /** The product's ports; etcd's is its own default. */
-export const ports = {
+const ports = {
   stargate: 2009,
   cerebro: 2020,
   genesis: 2100,

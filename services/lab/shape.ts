@@ -19,7 +19,7 @@ export interface LabShape {
 /** The last byte of a CVM's address; 100 and above are used for other things. */
 export const CVMS_MAX = 32;
 /** The third byte of a passage's address is 100 + the site's index. */
-export const SITES_MAX = 32;
+const SITES_MAX = 32;
 
 const invalid = (message: string): AntipodeError => new AntipodeError("INVALID_ARGUMENT", message);
 

@@ -36,11 +36,11 @@ export interface WanConfig {
 }
 
 /** Half a minute one way: beyond any planet's network. */
-export const LATENCY_MS_MAX = 30_000;
+const LATENCY_MS_MAX = 30_000;
 /** 1 Tbit/s. */
-export const BITS_PER_SECOND_MAX = 1e12;
+const BITS_PER_SECOND_MAX = 1e12;
 /** A kilobit: less would hold a single packet for more than ten seconds. */
-export const BITS_PER_SECOND_MIN = 1000;
+const BITS_PER_SECOND_MIN = 1000;
 const SETTINGS_FILE = "links.json";
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -1,3 +1,3 @@
 /** What wan exports: its configuration, for whoever plans a lab. */
 
-export { checkSettings, type LinkConfig, parseWanConfig, type WanConfig } from "./config.ts";
+export { type LinkConfig, parseWanConfig, type WanConfig } from "./config.ts";

@@ -242,7 +242,9 @@ describe("labs beside other things", () => {
     const dir = cli.directory("interrupted");
     const child = cli.start("lab", "up", "--dir", dir, ...SMALL);
     const ended = new Promise<number | null>((resolve) => {
-      child.on("close", (status) => resolve(status));
+      child.on("close", (status) => {
+        resolve(status);
+      });
     });
     await until(() => processesWith(dir).length > 3, 20_000, "the lab's processes start");
     child.kill("SIGINT");

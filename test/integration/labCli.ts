@@ -74,7 +74,9 @@ export class LabCli {
     });
     return new Promise((resolve, reject) => {
       child.on("error", reject);
-      child.on("close", (status) => resolve({ status, ...output }));
+      child.on("close", (status) => {
+        resolve({ status, ...output });
+      });
     });
   }
 
@@ -141,7 +143,9 @@ export function isListening(host: string, port: number): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.once("error", () => resolve(false));
+    socket.once("error", () => {
+      resolve(false);
+    });
   });
 }
 

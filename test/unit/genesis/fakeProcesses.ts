@@ -49,10 +49,12 @@ export function createFakeProcesses(): FakeProcesses {
     all,
     living: (part) => all.filter((one) => one.alive && one.request.args.join(" ").includes(part)),
     end,
-    forgetParents: () => onExits.clear(),
+    forgetParents: () => {
+      onExits.clear();
+    },
     ignore: (signal) => ignored.add(signal),
     hold: ({ host, port }, process) => ports.set(`${host}:${port}`, process),
-    async spawn(request, onExit) {
+    spawn(request, onExit) {
       const process: FakeProcess = {
         pid: 100 + all.length,
         request,
@@ -62,30 +64,30 @@ export function createFakeProcesses(): FakeProcesses {
       };
       all.push(process);
       onExits.set(process, onExit);
-      return { pid: process.pid, startedAt: startOf(process) };
+      return Promise.resolve({ pid: process.pid, startedAt: startOf(process) });
     },
-    async find(pid) {
+    find(pid) {
       const found = all.find((one) => one.alive && one.pid === pid);
-      if (found === undefined) return undefined;
+      if (found === undefined) return Promise.resolve(undefined);
       const commandLine = [found.request.command, ...found.request.args].join(" ");
-      return { handle: { pid, startedAt: startOf(found) }, commandLine };
+      return Promise.resolve({ handle: { pid, startedAt: startOf(found) }, commandLine });
     },
-    isAlive: async (handle) => of(handle) !== undefined,
-    async signal(handle, signal) {
+    isAlive: (handle) => Promise.resolve(of(handle) !== undefined),
+    signal(handle, signal) {
       const process = of(handle);
-      if (process === undefined) return false;
+      if (process === undefined) return Promise.resolve(false);
       process.signals.push(signal);
-      if (ignored.has(signal)) return true;
+      if (ignored.has(signal)) return Promise.resolve(true);
       if (signal === "SIGSTOP") process.frozen = true;
       if (signal === "SIGCONT") process.frozen = false;
       if (signal === "SIGKILL" || signal === "SIGTERM") end(process, { signal });
-      return true;
+      return Promise.resolve(true);
     },
-    residentBytes: async (handle) => (of(handle) === undefined ? 0 : 1024),
-    cpuMs: async () => 0,
-    async whoListens(host, port) {
+    residentBytes: (handle) => Promise.resolve(of(handle) === undefined ? 0 : 1024),
+    cpuMs: () => Promise.resolve(0),
+    whoListens(host, port) {
       const holder = ports.get(`${host}:${port}`);
-      return holder?.alive ? `node (pid ${holder.pid})` : undefined;
+      return Promise.resolve(holder?.alive ? `node (pid ${holder.pid})` : undefined);
     },
   };
 }

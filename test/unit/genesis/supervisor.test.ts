@@ -49,7 +49,7 @@ function createWorld(autoRestart = true) {
       records,
       log,
       environment: {},
-      answers: async (_, address) => !mute.has(address.port),
+      answers: (_, address) => Promise.resolve(!mute.has(address.port)),
       onFailure: (error) => failures.push(error),
     });
     void supervisor.boot().catch((error: unknown) => failures.push(error));
