@@ -76,7 +76,7 @@ type Question =
   | { readonly kind: "list" };
 
 /** 18 bytes that the server sends first. */
-export function encodeGreeting(): Uint8Array {
+function encodeGreeting(): Uint8Array {
   const bytes = new Uint8Array(NBD_GREETING_BYTES);
   const view = viewOf(bytes);
   view.setUint32(0, nbdMagic.greetingHigh);

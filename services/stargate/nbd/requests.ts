@@ -117,7 +117,7 @@ function complete(header: Header, data: Uint8Array | undefined, errno: number): 
  * The errno for a request that the protocol or the export forbids, else 0.
  * Order: what the request is, whether it may change the export, where it points.
  */
-export function checkRequest(header: Header, rules: ExportRules): number {
+function checkRequest(header: Header, rules: ExportRules): number {
   const allowed = allowedFlags(header.command, rules);
   if (allowed === undefined || (header.flags & ~allowed) !== 0) return nbdErrno.EINVAL;
   if (header.command === nbdCommand.disconnect || header.command === nbdCommand.flush) return 0;
