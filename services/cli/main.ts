@@ -8,6 +8,12 @@
 import { reportFailure } from "./command.ts";
 import { createProgram, usageError } from "./program.ts";
 
+// A reader that has seen enough (`antipode … | head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+});
+
 try {
   const program = createProgram();
   await program.parseAsync(process.argv);
@@ -16,5 +22,6 @@ try {
   if (usage === "shown") process.exitCode = 0;
   else process.exitCode = reportFailure(usage ?? error, process.argv.includes("--json"), false);
 }
-// Whatever still holds the event loop (a connection that lingers) must not hold the shell.
-process.exit();
+// Whatever still holds the event loop (a connection that lingers) must not hold the shell; what was
+// printed leaves first.
+process.stdout.write("", () => process.exit());
