@@ -62,6 +62,8 @@ export interface SimulatedSite {
   /** Cuts the CVM from its etcd, or heals that. */
   cutEtcd(cvm: number, isCut: boolean): void;
   hostOf(cvm: number): string;
+  /** The CVM's disk, to damage it. */
+  diskOf(cvm: number): FakeDisk;
   /** Waits for the promise while virtual time passes. */
   wait<T>(work: Promise<T>, limitMs?: number): Promise<T>;
   openDisk(exportName: string, cvm: number): Promise<NbdClient>;
@@ -125,6 +127,7 @@ export async function simulatedSite(options: {
     prng,
     cvms: members.map((member) => member.cvm),
     hostOf,
+    diskOf: (cvm) => cvmOf(cvm).disk,
     wait,
     isRunning: (cvm) => cvmOf(cvm).process?.stargate !== undefined,
     start(cvm) {

@@ -61,14 +61,20 @@ export const AppendResponse = message(pkg("AppendResponse"), {
 export const FenceRequest = message(pkg("FenceRequest"), {
   vdiskId: field.string(1),
   epoch: field.uint64(2),
+  /** The asking owner relies on this peer's records: without them it must not promise. */
+  reliedOn: field.bool(3),
 });
-/** `granted`: the peer refuses lower epochs from now on, also after a crash. */
+/**
+ * `granted`: the peer refuses lower epochs from now on, also after a crash. `copy`: what is left of the
+ * records that it acknowledged; "none" also when there never were any.
+ */
 export const FenceResponse = message(pkg("FenceResponse"), {
   granted: field.bool(1),
   promisedEpoch: field.uint64(2),
   drainedLsn: field.uint64(3),
   lastLsn: field.uint64(4),
   lastEpoch: field.uint64(5),
+  copy: field.choice(6, pkg("CopyState"), ["whole", "none", "damaged"] as const),
 });
 export type FenceResponse = Infer<typeof FenceResponse>;
 

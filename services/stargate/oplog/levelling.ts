@@ -12,6 +12,12 @@
  * | lies beyond our last, and we hold nothing undrained | reset |
  * | lies beyond our last, and it has our last record | truncate to our last |
  * | lies beyond our last, and it has another record there | reset |
+ * | whatever: its copy is damaged | reset |
+ *
+ * A reset takes records away before it brings them back. A listed peer is relied on: should this owner
+ * fail in between, the peer may become owner and its log the truth. So a listed peer that lacks records
+ * (damaged, wiped, or shorter than what is drained) is refused here: the caller takes it out of the owner
+ * record first and then levels it as a newcomer (K1 in vdisk/peerKeeper.ts).
  *
  * By log matching (contracts.ts) equal epoch at one LSN means equal records up to it.
  */
@@ -37,11 +43,11 @@ export type LevelDecision =
 /** What to do with a peer's log; `epochAt` tells our own record's epoch, 0 when drained. */
 export function decideLevelling(
   own: ReplicaState,
-  peer: Pick<FenceResponse, "drainedLsn" | "lastLsn" | "lastEpoch">,
+  peer: Pick<FenceResponse, "lastLsn" | "lastEpoch" | "copy">,
   epochAt: (lsn: Lsn) => Epoch,
 ): LevelDecision {
   const reset: LevelDecision = { kind: "reset", baseLsn: own.drainedLsn };
-  if (peer.lastLsn < own.drainedLsn) return reset;
+  if (peer.copy === "damaged" || peer.lastLsn < own.drainedLsn) return reset;
   const lastLsn = asLsn(peer.lastLsn);
   if (lastLsn === own.drainedLsn) return { kind: "continue", lastLsn };
   if (lastLsn > own.lastLsn)
@@ -53,7 +59,9 @@ export function decideLevelling(
 
 export type LevelOutcome =
   | { readonly kind: "levelled"; readonly lastLsn: Lsn }
-  | { readonly kind: "deposed"; readonly promisedEpoch: Epoch };
+  | { readonly kind: "deposed"; readonly promisedEpoch: Epoch }
+  /** A peer that is relied on lacks records; nothing was changed. */
+  | { readonly kind: "copyLost" };
 
 /**
  * Fences the peer with our epoch and makes its log a prefix of ours.
@@ -64,10 +72,13 @@ export async function levelPeer(options: {
   readonly vdiskId: VdiskId;
   readonly epoch: Epoch;
   readonly replica: OplogReplica;
+  /** The owner record lists the peer as one that has every acknowledged record. */
+  readonly reliedOn: boolean;
 }): Promise<LevelOutcome> {
-  const { client, vdiskId, epoch, replica } = options;
+  const { client, vdiskId, epoch, replica, reliedOn } = options;
   const deadline = { deadlineMs: CONTROL_CALL_MS };
-  const fenced = await client.unary(PeerService.fence, { vdiskId, epoch }, deadline);
+  const fenced = await client.unary(PeerService.fence, { vdiskId, epoch, reliedOn }, deadline);
+  if (reliedOn && fenced.copy !== "whole") return { kind: "copyLost" };
   if (!fenced.granted) return { kind: "deposed", promisedEpoch: asEpoch(fenced.promisedEpoch) };
 
   let decision = decideLevelling(replica.state(), fenced, (at) => replica.epochAt(at));
@@ -84,6 +95,8 @@ export async function levelPeer(options: {
     if (answer.kind === "levelled") return { kind: "levelled", lastLsn: lsn };
     decision = { kind: "reset", baseLsn: replica.state().drainedLsn };
   }
+  // Beyond our last record it has only what was never acknowledged: those it may lose.
+  if (reliedOn && fenced.lastLsn <= replica.state().lastLsn) return { kind: "copyLost" };
   const answer = await client.unary(
     PeerService.level,
     { vdiskId, epoch, action: "reset", lsn: decision.baseLsn, expectedEpoch: 0 },

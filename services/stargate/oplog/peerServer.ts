@@ -26,7 +26,13 @@ import {
   type LevelResponse,
   PeerService,
 } from "../../platform/wire/oplog.ts";
-import type { AppendOutcome, OplogRecord, OplogReplica, OplogReplicas } from "./contracts.ts";
+import type {
+  AppendOutcome,
+  OplogRecord,
+  OplogReplica,
+  OplogReplicas,
+  ReplicaState,
+} from "./contracts.ts";
 
 type AppendRequestMessage = Infer<typeof AppendRequest>;
 type AppendResponseMessage = Infer<typeof AppendResponse>;
@@ -151,10 +157,20 @@ async function fence(
   const replica = replicas.of(asVdiskId(request.vdiskId));
   // Looked at before the promise: what is there now is synced when the promise is. Records that come in
   // meanwhile are not, and an owner must not count on them.
-  const { drainedLsn, lastLsn, lastEpoch } = replica.state();
-  const granted = await replica.promise(asEpoch(request.epoch));
+  const state = replica.state();
+  const { drainedLsn, lastLsn, lastEpoch } = state;
+  const copy = copyOf(state);
+  // A promise would make a copy that lost its records look like one that has them.
+  const granted =
+    !(request.reliedOn && copy !== "whole") && (await replica.promise(asEpoch(request.epoch)));
   const { promisedEpoch } = replica.state();
-  return { granted, promisedEpoch, drainedLsn, lastLsn, lastEpoch };
+  return { granted, promisedEpoch, drainedLsn, lastLsn, lastEpoch, copy };
+}
+
+/** What is left of what this CVM has acknowledged; every copy that ever acknowledged has promised. */
+export function copyOf(state: ReplicaState): FenceResponse["copy"] {
+  if (state.unknownFrom !== undefined) return "damaged";
+  return state.promisedEpoch === 0 ? "none" : "whole";
 }
 
 async function level(

@@ -5,7 +5,8 @@
  *
  * Invariants:
  * K1 a peer is listed only after it has caught up and commits wait for it: so every listed peer has
- *    every acknowledged record, at every instant (P1);
+ *    every acknowledged record, at every instant (P1); one that lost records is taken out before it is
+ *    filled again;
  * K2 while a copy is missing and a CVM could take it, acknowledgements wait, REPLACE_HOLD_MS at most;
  *    with no CVM left they go on with the copies there are (FAULT_MODEL.md).
  */
@@ -34,12 +35,23 @@ export interface PeerWorld {
   candidates(vdiskId: string): readonly number[];
 }
 
-/** Levels one peer and feeds it from then on. */
+/** How a peer is brought to follow. */
+export interface PeerRole {
+  readonly cvm: number;
+  /** Do commits wait for it from now on? */
+  readonly counted: boolean;
+  /** Is it listed as one that has every acknowledged record? */
+  readonly reliedOn: boolean;
+}
+
+/**
+ * Levels one peer and feeds it from then on.
+ * @throws AntipodeError `STALE_EPOCH`; `OPLOG_CORRUPT` when it is relied on and lacks records: take it out of the record
+ */
 export async function levelAndAttach(
   owned: Pick<OwnedVdisk, "id" | "log" | "replica">,
   world: PeerWorld,
-  cvm: number,
-  counted: boolean,
+  { cvm, counted, reliedOn }: PeerRole,
 ): Promise<void> {
   const unpin = owned.log.pinTrim();
   try {
@@ -48,7 +60,10 @@ export async function levelAndAttach(
       vdiskId: owned.id,
       epoch: owned.log.epoch,
       replica: owned.replica,
+      reliedOn,
     });
+    if (outcome.kind === "copyLost")
+      throw new AntipodeError("OPLOG_CORRUPT", "a peer has lost records of the oplog", { cvm });
     if (outcome.kind === "deposed")
       throw new AntipodeError("STALE_EPOCH", "a peer has promised a higher epoch", {
         cvm,
@@ -132,10 +147,11 @@ export class PeerKeeper {
     const until = this.#world.clock.now() + PEER_RESUME_MS;
     do {
       try {
-        await levelAndAttach(this.#owned, this.#world, cvm, true);
+        await levelAndAttach(this.#owned, this.#world, { cvm, counted: true, reliedOn: true });
         return;
       } catch (error) {
         if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
+        if (codeOf(error) === "OPLOG_CORRUPT") break;
         await this.#world.clock.sleep(RETRY_PAUSE_MS);
       }
     } while (this.#world.clock.now() < until);
@@ -154,7 +170,7 @@ export class PeerKeeper {
       const cvm = this.#spare();
       if (cvm === undefined) break;
       try {
-        await levelAndAttach(this.#owned, this.#world, cvm, false);
+        await levelAndAttach(this.#owned, this.#world, { cvm, counted: false, reliedOn: false });
         log.count(cvm);
       } catch (error) {
         log.detach(cvm);

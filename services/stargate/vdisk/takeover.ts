@@ -1,7 +1,9 @@
 /**
  * Becoming the owner of a vDisk (design section 4, "Oplog peers"). Steps, in this order:
  *
- * 1. this CVM must be a listed peer: only those have every acknowledged record;
+ * 1. this CVM must be a listed peer, and its copy whole: only those have every acknowledged record. One
+ *    whose copy is damaged or gone hands the vDisk over to another listed peer, or refuses: its log must
+ *    never become the truth (P1);
  * 2. win the owner record with the next epoch, guarded by its revision: one winner;
  * 3. promise the epoch in the own replica: the old owner gets no more answers from here;
  * 4. read the block-map record: it cannot change any more, the old owner's commits are refused;
@@ -19,7 +21,7 @@ import { siteKeys, type VdiskRecord } from "../../base/siteRecords.ts";
 import { rootFromHex } from "../blockmap/fingerprints.ts";
 import type { OplogRecord, OplogReplica, OplogReplicas } from "../oplog/contracts.ts";
 import { OwnerLog } from "../oplog/ownerLog.ts";
-import type { ReadGrants } from "../oplog/peerServer.ts";
+import { copyOf, type ReadGrants } from "../oplog/peerServer.ts";
 import type { MapState } from "./drainer.ts";
 import { LEVEL_BATCH_RECORDS, READ_LEASE_WAIT_MS, TAKEOVER_PATIENCE_MS } from "./limits.ts";
 import { createOverlay } from "./overlay.ts";
@@ -160,11 +162,6 @@ async function winSeat(
       vdisk: record.name,
       owner: found.owner,
     });
-  if (found.served && replica.state().promisedEpoch === 0)
-    throw new AntipodeError("NOT_OWNER", "this CVM's copy of the oplog is gone", {
-      vdisk: record.name,
-      owner: found.owner,
-    });
   const seat = new OwnerSeat({
     coordinator,
     clock,
@@ -172,6 +169,7 @@ async function winSeat(
     record: found,
     revision: entry.modRevision,
   });
+  if (found.served && copyOf(replica.state()) !== "whole") return handOver(world, record, seat);
   const outcome = await seat.advance(selfCvm, found.peers);
   if (outcome.kind === "deposed")
     throw new AntipodeError("NOT_OWNER", "another CVM took over first", {
@@ -179,6 +177,28 @@ async function winSeat(
       owner: outcome.record?.owner ?? 0,
     });
   return seat;
+}
+
+/** This CVM's copy lacks records: it makes another listed peer the owner, and is itself none any more. */
+async function handOver(
+  world: TakeoverWorld,
+  record: VdiskRecord,
+  seat: OwnerSeat,
+): Promise<never> {
+  const { peers } = world;
+  const { selfCvm } = peers;
+  const others = seat.record.peers.filter((cvm) => cvm !== selfCvm);
+  if (others.length === 0)
+    throw new AntipodeError("OPLOG_CORRUPT", "the only copy of the oplog is damaged or gone", {
+      vdisk: record.name,
+      cvm: selfCvm,
+    });
+  const heir = peers.candidates(record.id).find((cvm) => others.includes(cvm));
+  if (heir !== undefined) await seat.advance(heir, others);
+  throw new AntipodeError("NOT_OWNER", "this CVM's copy of the oplog is damaged or gone", {
+    vdisk: record.name,
+    owner: heir ?? 0,
+  });
 }
 
 /** The block map as the old owner left it; the replica forgets what is in it. */
@@ -192,7 +212,10 @@ async function adoptMap(
   if (entry === undefined) throw missing("the map record", record.name);
   const map = decodeMap(entry.value);
   const drainedLsn = asLsn(map.drainedLsn);
-  if (replica.state().lastLsn < drainedLsn) await replica.reset(seat.epoch, drainedLsn);
+  // A copy that is damaged although nothing was ever acknowledged with it begins anew as well.
+  const { lastLsn, unknownFrom } = replica.state();
+  if (lastLsn < drainedLsn || unknownFrom !== undefined)
+    await replica.reset(seat.epoch, drainedLsn);
   else replica.trim(drainedLsn);
   return { root: rootFromHex(map.root), drainedLsn };
 }
@@ -206,17 +229,18 @@ async function levelListed(
   const { clock, logger } = world.vdisks;
   const { selfCvm } = world.peers;
   const until = clock.now() + TAKEOVER_PATIENCE_MS;
+  const reliedOn = seat.record.served;
   const levelOne = async (cvm: number): Promise<number | undefined> => {
     for (;;) {
       try {
-        await levelAndAttach(target, world.peers, cvm, true);
+        await levelAndAttach(target, world.peers, { cvm, counted: true, reliedOn });
         return cvm;
       } catch (error) {
         if (codeOf(error) === "STALE_EPOCH") throw error;
-        if (clock.now() >= until) {
+        if (clock.now() >= until || codeOf(error) === "OPLOG_CORRUPT") {
           logger.warn(
             { event: "vdisk.peerAbsent", vdisk: target.id, peer: cvm, reason: messageOf(error) },
-            "listed peer does not answer",
+            "listed peer does not follow",
           );
           return undefined;
         }

@@ -87,7 +87,7 @@ describe("a peer", () => {
       else await new Promise(() => undefined); // record 3 never reaches the disk
     });
     void world.replica.append(e(1), [recordAt(2, 1)]);
-    const fence = { vdiskId: DISK_A, epoch: 1 };
+    const fence = { vdiskId: DISK_A, epoch: 1, reliedOn: false };
     const answer = world.client.unary(PeerService.fence, fence, { deadlineMs: 1000 });
     expect((await arrived(world, answer)).lastLsn).toBe(2);
     expect(world.replica.state().lastLsn).toBe(3);
