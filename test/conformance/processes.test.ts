@@ -35,7 +35,7 @@ async function startNode(
   return { handle, exit, logFile };
 }
 
-const FOREVER = "setInterval(() => undefined, 1000)";
+const FOREVER = "process.stdin.resume(); require('node:net').createServer().listen(0, '127.0.0.1')";
 
 describe("processes", () => {
   it("starts a process with its environment and appends what it says to its log", async () => {

@@ -44,7 +44,7 @@ export function startVersionedWriter(options: {
     acked: 0,
     busy: false,
   }));
-  let stopping = false;
+  const state = { stopping: false };
   let acknowledged = 0;
 
   const writeOne = async (client: NbdClient): Promise<void> => {
@@ -66,7 +66,7 @@ export function startVersionedWriter(options: {
     }
   };
   const run = async (): Promise<void> => {
-    while (!stopping) {
+    while (!state.stopping) {
       const cvm = site.cvms[prng.below(site.cvms.length)] ?? 1;
       let client: NbdClient;
       try {
@@ -77,7 +77,7 @@ export function startVersionedWriter(options: {
         continue;
       }
       try {
-        while (!stopping) await writeOne(client);
+        while (!state.stopping) await writeOne(client);
         await client.close();
       } catch (error) {
         // The connection is gone or the site refused: not acknowledged, so the write may be there or not.
@@ -93,7 +93,7 @@ export function startVersionedWriter(options: {
       return acknowledged;
     },
     async stop() {
-      stopping = true;
+      state.stopping = true;
       await Promise.all(runs);
     },
     async audit(client) {

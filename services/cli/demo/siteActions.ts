@@ -44,13 +44,16 @@ export class SiteActions {
 
   async createVdisk(site: string, name: string, sizeBytes: number): Promise<void> {
     const request = { name, container: "default", sizeBytes, root: "", source: "" };
-    let mayExist = false;
-    const plan = { ...stargate, onAmbiguous: () => (mayExist = true) };
+    const tries = { mayExist: false };
+    const onAmbiguous = (): void => {
+      tries.mayExist = true;
+    };
+    const plan = { ...stargate, onAmbiguous };
     try {
       await callSite(this.#context, this.site(site), plan, VdiskService.createVdisk, request);
     } catch (error) {
       // The first try was carried out although its answer was lost.
-      if (!(mayExist && error instanceof AntipodeError && error.code === "VDISK_EXISTS"))
+      if (!(tries.mayExist && error instanceof AntipodeError && error.code === "VDISK_EXISTS"))
         throw error;
     }
   }

@@ -26,7 +26,7 @@ export const PEER_BATCHES_IN_FLIGHT_MAX = 32;
 export const PEER_BYTES_IN_FLIGHT_MAX = 32 * MIB;
 
 /** A peer that owes an answer for this long is taken for lost. Long enough for a busy laptop's disk; a killed process is noticed at once by its connection. */
-export const PEER_ANSWER_MS_MAX = 4000;
+export const PEER_ANSWER_MS_MAX: number = 4000;
 /** How long an owner tries to reach a lost peer again before it removes it. */
 export const PEER_RESUME_MS = 500;
 /** How long a new owner waits for a listed peer that does not answer (it may be restarting) before it removes it. */
@@ -41,11 +41,11 @@ export const LEVEL_BATCH_BYTES = 2 * MIB;
 export const LEVEL_BATCH_RECORDS = 512;
 
 /** A peer's answer lets the owner serve reads for this long, counted from when the owner asked. */
-export const READ_LEASE_MS = 1500;
+export const READ_LEASE_MS: number = 1500;
 /** A new owner waits this long after its own last grant: longer, because clocks may run at slightly different rates. */
 export const READ_LEASE_WAIT_MS = 1650;
 /** An owner renews the lease of a vDisk that is being read when less than this is left. */
-export const READ_LEASE_RENEW_MS = 700;
+export const READ_LEASE_RENEW_MS: number = 700;
 
 /** Writes are held this long at most for a cut (design: 500 ms), then they go on and the cut is void. */
 export const HOLD_MS_MAX = 500;
@@ -67,7 +67,7 @@ export const IO_RETRY_MS = 60_000;
 export const IO_RETRY_PAUSE_MS_MIN = 20;
 export const IO_RETRY_PAUSE_MS_MAX = 500;
 /** A forwarded request without an answer for this long is tried again elsewhere. */
-export const FORWARD_ANSWER_MS_MAX = 15_000;
+export const FORWARD_ANSWER_MS_MAX: number = 15_000;
 
 assert(
   READ_LEASE_WAIT_MS > READ_LEASE_MS * 1.05,
