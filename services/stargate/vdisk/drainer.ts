@@ -71,6 +71,8 @@ export async function drainBatch(
   const from = asLsn(state.drainedLsn + 1);
   const committed = log.appliedLsn;
   if (committed < from) return undefined;
+  // Only the owner has its copies trimmed.
+  if (replica.state().drainedLsn > state.drainedLsn) throw notOwner(world);
   const until = asLsn(Math.min(committed, from + DRAIN_BATCH_RECORDS_MAX - 1));
   const records = cutBatch(await replica.read(from, until));
   const last = present(records.at(-1), "a drain batch has records");

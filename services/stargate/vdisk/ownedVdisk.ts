@@ -35,6 +35,9 @@ import type { Overlay } from "./overlayContract.ts";
 import type { OwnerSeat } from "./ownerSeat.ts";
 import { type ReadWorld, readRange, runsOf } from "./reader.ts";
 
+/** How often a writer looks for room in the log while there is nothing to drain. */
+const ROOM_LOOK_MS = 50;
+
 /** What a CVM's vDisks share. */
 export interface VdiskWorld {
   readonly clock: Clock;
@@ -307,20 +310,19 @@ export class OwnedVdisk {
     await this.log.append({ kind, offsetBytes, lengthBytes, data });
   }
 
-  /** A large write: whole chunks go to the extent store, the rest through the log. */
+  /** A large write: whole chunks go to the extent store, and only when they are there all of it into the log. */
   async #writeAround(offset: number, data: Uint8Array): Promise<void> {
     const from = Math.ceil(offset / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
     const to = Math.floor((offset + data.length) / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
-    const parts: Promise<void>[] = [];
-    if (from > offset) parts.push(this.#append("write", offset, data.subarray(0, from - offset)));
-    if (to < offset + data.length)
-      parts.push(this.#append("write", to, data.subarray(to - offset)));
     const fingerprints = await storeAligned(
       this.#world,
       this.record,
       data.subarray(from - offset, to - offset),
     );
-    parts.push(this.#append("chunks", from, fingerprints, to - from));
+    const parts = [this.#append("chunks", from, fingerprints, to - from)];
+    if (from > offset) parts.push(this.#append("write", offset, data.subarray(0, from - offset)));
+    if (to < offset + data.length)
+      parts.push(this.#append("write", to, data.subarray(to - offset)));
     await Promise.all(parts);
   }
 
@@ -329,6 +331,11 @@ export class OwnedVdisk {
       this.#deposed === undefined &&
       this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX
     ) {
+      // Drained but not trimmed: acknowledgements are held, or a peer is being levelled with the log.
+      if (this.log.appliedLsn <= this.#state.drainedLsn) {
+        await this.#world.clock.sleep(ROOM_LOOK_MS);
+        continue;
+      }
       this.#drain.wake();
       await this.#drain.nextBatch();
     }

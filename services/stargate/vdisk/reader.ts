@@ -7,6 +7,7 @@
  */
 
 import { assert, present } from "../../base/assert.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import { lsn as asLsn, type Lsn } from "../../base/ids.ts";
 import { CHUNK_SIZE_BYTES } from "../../base/units.ts";
 import type { BlockMap } from "../blockmap/blockMap.ts";
@@ -170,6 +171,18 @@ async function readChunks(
   return found;
 }
 
+/**
+ * Records that were applied go from the log when they are drained; by this owner, which makes the read
+ * begin again, or by one that this owner does not know of yet (P4).
+ */
+function assertHeld(replica: OplogReplica, from: Lsn, to: Lsn): void {
+  const { drainedLsn, lastLsn } = replica.state();
+  if (from > drainedLsn && to <= lastLsn) return;
+  throw new AntipodeError("NOT_OWNER", "the log went on without this owner", {
+    vdiskId: replica.vdiskId,
+  });
+}
+
 /** Neighbouring LSNs are read together. */
 async function readRecords(
   world: ReadWorld,
@@ -183,8 +196,10 @@ async function readRecords(
   while (start < sorted.length) {
     let end = start;
     while (end + 1 < sorted.length && sorted[end + 1] === (sorted[end] ?? 0) + 1) end += 1;
-    for (const record of await replica.read(asLsn(sorted[start] ?? 0), asLsn(sorted[end] ?? 0)))
-      found.set(record.lsn, record.data);
+    const from = asLsn(sorted[start] ?? 0);
+    const to = asLsn(sorted[end] ?? 0);
+    assertHeld(replica, from, to);
+    for (const record of await replica.read(from, to)) found.set(record.lsn, record.data);
     start = end + 1;
   }
   return found;
