@@ -1,0 +1,34 @@
+/** When to drain: soon for a cut, late for a busy front-end, always before the log is full (P8, P9). */
+
+import { describe, expect, it } from "vitest";
+import { type DrainPressure, paceDrain } from "../../../services/stargate/vdisk/drainLoop.ts";
+import {
+  DRAIN_IDLE_MS,
+  DRAIN_START_BYTES,
+  UNDRAINED_BYTES_MAX,
+} from "../../../services/stargate/vdisk/limits.ts";
+
+const QUIET: DrainPressure = { undrainedBytes: 1, markerWaits: false, idleMs: 0, requests: 0 };
+const BUSY = 10_000;
+
+describe("the pace of drains", () => {
+  it.each<[string, Partial<DrainPressure>, "now" | "wait"]>([
+    ["a little that just came waits", {}, "wait"],
+    ["a little goes when nothing else happens", { idleMs: DRAIN_IDLE_MS }, "now"],
+    ["a little waits for a busy front-end", { idleMs: DRAIN_IDLE_MS, requests: BUSY }, "wait"],
+    ["much goes at once", { undrainedBytes: DRAIN_START_BYTES }, "now"],
+    [
+      "much waits for a busy front-end",
+      { undrainedBytes: DRAIN_START_BYTES, requests: BUSY },
+      "wait",
+    ],
+    [
+      "half of the cap waits for nobody",
+      { undrainedBytes: UNDRAINED_BYTES_MAX / 2, requests: BUSY },
+      "now",
+    ],
+    ["a marker waits for nobody", { markerWaits: true, requests: BUSY }, "now"],
+  ])("%s", (_name, change, expected) => {
+    expect(paceDrain({ ...QUIET, ...change })).toBe(expected);
+  });
+});
