@@ -3,7 +3,7 @@
  * name is used once and a half-made vDisk never exists.
  */
 
-import { toHex, utf8 } from "../../base/bytes.ts";
+import { fromUtf8, toHex, utf8 } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import {
   type ContainerRecord,
@@ -159,27 +159,41 @@ export class Catalog {
     );
   }
 
-  /** Its chunks stay until garbage is collected. @throws AntipodeError `VDISK_NOT_FOUND`, `VDISK_IN_USE` */
+  /**
+   * Its chunks stay until garbage is collected. The name is looked up in etcd, not in the view, which may
+   * still know the vDisk that had the name before.
+   * @throws AntipodeError `VDISK_NOT_FOUND`, `VDISK_IN_USE`, `COORDINATOR_CONFLICT`
+   */
   async deleteVdisk(name: string): Promise<void> {
-    const { coordinator, view } = this.#world;
-    const { id } = await view.findByName(name);
+    const { coordinator } = this.#world;
+    const nameKey = siteKeys.vdiskName(name);
+    const named = await coordinator.get(nameKey);
+    if (named === undefined)
+      throw new AntipodeError("VDISK_NOT_FOUND", `there is no vDisk "${name}"`, { vdisk: name });
+    const id = fromUtf8(named.value);
     const { succeeded, found } = await coordinator.transact({
-      when: [{ kind: "createRevision", key: siteKeys.protectedVdisk(id), equals: 0 }],
+      when: [
+        { kind: "modRevision", key: nameKey, equals: named.modRevision },
+        { kind: "createRevision", key: siteKeys.protectedVdisk(id), equals: 0 },
+      ],
       then: [
-        { kind: "delete", key: siteKeys.vdiskName(name) },
+        { kind: "delete", key: nameKey },
         { kind: "delete", key: siteKeys.vdisk(id) },
         { kind: "delete", key: siteKeys.owner(id) },
         { kind: "delete", key: siteKeys.map(id) },
       ],
       otherwise: [{ kind: "get", key: siteKeys.protectedVdisk(id) }],
     });
-    if (!succeeded) {
-      const domain = found[0]?.[0]?.value;
-      throw new AntipodeError("VDISK_IN_USE", `vDisk "${name}" is in a protection domain`, {
+    if (succeeded) return;
+    const domain = found[0]?.[0]?.value;
+    if (domain === undefined)
+      throw new AntipodeError("COORDINATOR_CONFLICT", `vDisk "${name}" changed meanwhile`, {
         vdisk: name,
-        protectionDomain: domain === undefined ? "" : new TextDecoder().decode(domain),
       });
-    }
+    throw new AntipodeError("VDISK_IN_USE", `vDisk "${name}" is in a protection domain`, {
+      vdisk: name,
+      protectionDomain: fromUtf8(domain),
+    });
   }
 
   /** What the new vDisk begins with. */
