@@ -1,6 +1,9 @@
 /**
  * Block I/O between front-ends and owners on different CVMs: one stream a pair of CVMs, any number of
  * requests under way on it, answers in any order.
+ *
+ * A front-end that gives a stream up repeats its writes on another one, and its client goes on. So a
+ * write of a stream that has ended is not put into the log any more, wherever it was held up (P1).
  */
 
 import { concatBytes } from "../../base/bytes.ts";
@@ -127,7 +130,7 @@ export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): rea
     serveStream(IoService.io, async (stream, context) => {
       const underWay = new Set<Promise<void>>();
       for await (const request of stream.incoming) {
-        const one = answer(serve, request)
+        const one = answer(serve, request, context.signal)
           .then((response) => stream.send(response))
           .catch(() => {
             // The caller is gone with the stream; it asks again at whoever owns the vDisk then.
@@ -152,6 +155,7 @@ function firstOf(promises: ReadonlySet<Promise<void>>): Promise<void> {
 async function answer(
   serve: (vdiskId: string) => Promise<OwnedVdisk>,
   request: Request,
+  signal: AbortSignal,
 ): Promise<Response> {
   const empty = {
     id: request.id,
@@ -162,6 +166,7 @@ async function answer(
   };
   try {
     const owned = await serve(request.vdiskId);
+    if (signal.aborted) throw new AntipodeError("CANCELLED", "nobody waits for this any more");
     switch (request.operation) {
       case "read":
         return {
@@ -169,7 +174,7 @@ async function answer(
           data: joined(await owned.read(request.offsetBytes, request.lengthBytes)),
         };
       case "write":
-        await owned.write(request.offsetBytes, request.data);
+        await owned.write(request.offsetBytes, request.data, signal);
         return empty;
       case "zero":
         await owned.zero(request.offsetBytes, request.lengthBytes);

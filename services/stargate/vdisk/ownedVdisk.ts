@@ -129,17 +129,22 @@ export class OwnedVdisk {
     return readRange(this.#reads, offset, length);
   }
 
-  /** Resolves when the bytes are durable on every copy. */
-  async write(offset: number, data: Uint8Array): Promise<void> {
+  /**
+   * Resolves when the bytes are durable on every copy.
+   * @param signal aborted: nobody waits any more, and the write, if it is not in the log yet, must not
+   *   come into it: the client may have repeated it elsewhere and written over it since (P1)
+   */
+  async write(offset: number, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#check(offset, data.length);
     this.#requests += 1;
     if (this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX) await this.#awaitRoom();
+    refuseAborted(signal);
     if (data.length < BYPASS_BYTES_MIN) {
       for (let at = 0; at < data.length; at += IO_BYTES_MAX)
         await this.#append("write", offset + at, data.subarray(at, at + IO_BYTES_MAX));
       return;
     }
-    await this.#writeAround(offset, data);
+    await this.#writeAround(offset, data, signal);
   }
 
   async zero(offset: number, length: number): Promise<void> {
@@ -311,7 +316,11 @@ export class OwnedVdisk {
   }
 
   /** A large write: whole chunks go to the extent store, and only when they are there all of it into the log. */
-  async #writeAround(offset: number, data: Uint8Array): Promise<void> {
+  async #writeAround(
+    offset: number,
+    data: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const from = Math.ceil(offset / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
     const to = Math.floor((offset + data.length) / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
     const fingerprints = await storeAligned(
@@ -319,6 +328,7 @@ export class OwnedVdisk {
       this.record,
       data.subarray(from - offset, to - offset),
     );
+    refuseAborted(signal);
     const parts = [this.#append("chunks", from, fingerprints, to - from)];
     if (from > offset) parts.push(this.#append("write", offset, data.subarray(0, from - offset)));
     if (to < offset + data.length)
@@ -341,4 +351,9 @@ export class OwnedVdisk {
     }
     this.#assertServing();
   }
+}
+
+function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new AntipodeError("CANCELLED", "nobody waits for this write any more");
 }

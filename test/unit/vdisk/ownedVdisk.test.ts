@@ -2,66 +2,13 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AntipodeError } from "../../../services/base/errors.ts";
-import { KIB, MIB } from "../../../services/base/units.ts";
+import { KIB } from "../../../services/base/units.ts";
 import type { OplogReplica } from "../../../services/stargate/oplog/contracts.ts";
-import { OwnerLog } from "../../../services/stargate/oplog/ownerLog.ts";
 import { UNDRAINED_BYTES_MAX } from "../../../services/stargate/vdisk/limits.ts";
-import { createOverlay } from "../../../services/stargate/vdisk/overlay.ts";
-import { OwnedVdisk } from "../../../services/stargate/vdisk/ownedVdisk.ts";
-import { createFakeLog } from "../../support/fakeLog.ts";
-import { type DrainTestWorld, openDrain, START } from "./drainWorld.ts";
+import { openVdisk } from "./vdiskWorld.ts";
 import { DISK_A, e, l, recordAt, watchOutcome } from "./world.ts";
 
 const gone = new AntipodeError("STALE_EPOCH", "another owner");
-
-interface VdiskTestWorld extends DrainTestWorld {
-  readonly owned: OwnedVdisk;
-  readonly ownedLog: OwnerLog;
-}
-
-/** A vDisk that is its own only peer, at epoch 1. `see` changes what it sees of its replica. */
-async function openVdisk(
-  see: (replica: OplogReplica) => OplogReplica = (replica) => replica,
-): Promise<VdiskTestWorld> {
-  const world = await openDrain(4 * MIB);
-  const { drain, clock, space } = world;
-  const replica = see(world.replica);
-  let made: OwnerLog | undefined;
-  const owned = new OwnedVdisk({
-    world: { ...drain, logger: createFakeLog() },
-    record: {
-      id: DISK_A,
-      name: "disk",
-      container: "c",
-      sizeBytes: 4 * MIB,
-      replicationFactor: 1,
-      compression: true,
-      createdAtMs: 0,
-    },
-    seat: drain.seat,
-    replica,
-    overlay: createOverlay(),
-    state: START,
-    markers: [],
-    createLog: (onApply) => {
-      made = new OwnerLog({
-        vdiskId: DISK_A,
-        replica,
-        epoch: e(1),
-        events: {
-          onApply,
-          onPeerLost: () => undefined,
-          onDeposed: () => undefined,
-          onLocalFailure: () => undefined,
-        },
-      });
-      return made;
-    },
-    onDeposed: () => undefined,
-  });
-  if (made === undefined) throw new Error("the vDisk made no log");
-  return { ...world, clock, space, owned, ownedLog: made };
-}
 
 const unhandled: unknown[] = [];
 const note = (reason: unknown): void => {

@@ -1,0 +1,102 @@
+/** Block I/O between CVMs: a request that its front-end gave up is never carried out later (P1). */
+
+import { describe, expect, it } from "vitest";
+import { KIB } from "../../../services/base/units.ts";
+import { IoForwarder, ioBindings } from "../../../services/stargate/vdisk/forwarding.ts";
+import type { OwnedVdisk } from "../../../services/stargate/vdisk/ownedVdisk.ts";
+import { createFakeLog } from "../../support/fakeLog.ts";
+import { createFakeNetwork } from "../../support/fakeNetwork.ts";
+import { openVdisk, type VdiskTestWorld } from "./vdiskWorld.ts";
+import { DISK_A, watchOutcome } from "./world.ts";
+
+interface ForwardingWorld extends VdiskTestWorld {
+  /** A front-end's stream to the owner. */
+  frontEnd(): IoForwarder;
+  /** Serving begins when this is resolved. */
+  readonly takeover: { done: () => void };
+}
+
+async function open(): Promise<ForwardingWorld> {
+  const world = await openVdisk();
+  const network = createFakeNetwork({ clock: world.clock, log: createFakeLog() });
+  const address = { host: "10.0.0.1", port: 2009 };
+  const takeover = { done: (): void => undefined };
+  const served = new Promise<OwnedVdisk>((resolve) => {
+    takeover.done = () => {
+      resolve(world.owned);
+    };
+  });
+  await network.host("10.0.0.1").rpc.serve(
+    address,
+    ioBindings(() => served),
+  );
+  const client = network.host("10.0.0.2").rpc.connect(address);
+  return { ...world, takeover, frontEnd: () => new IoForwarder(client, world.clock) };
+}
+
+const write = (fill: number, lengthBytes: number) => ({
+  vdiskId: DISK_A,
+  operation: "write" as const,
+  offsetBytes: 0,
+  lengthBytes,
+  data: new Uint8Array(lengthBytes).fill(fill),
+});
+
+const firstByte = async (world: ForwardingWorld): Promise<number | undefined> =>
+  (await world.wait(world.owned.read(0, 512)))[0]?.[0];
+
+describe("a forwarded write", () => {
+  it("that was given up does not come back after its repetition and what followed (P1)", async () => {
+    const world = await open();
+    world.takeover.done();
+    let letGo = (): void => undefined;
+    const stuck = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    world.space.beforeStore = () => stuck;
+    const given = world.frontEnd();
+    const first = watchOutcome(given.call(write(1, 512 * KIB)));
+    await world.clock.tick(10);
+    world.space.beforeStore = () => Promise.resolve();
+    given.close();
+    await world.clock.tick(10);
+    expect(first.now()).toBe("CANCELLED");
+
+    const again = world.frontEnd();
+    await world.run(again.call(write(1, 512 * KIB)));
+    await world.run(again.call(write(2, 512)));
+    letGo();
+    await world.clock.tick(100);
+    expect(await firstByte(world)).toBe(2);
+  });
+
+  it("that was given up while its vDisk was being taken over is not carried out (P1)", async () => {
+    const world = await open();
+    const given = world.frontEnd();
+    const first = watchOutcome(given.call(write(1, 512)));
+    await world.clock.tick(10);
+    given.close();
+    await world.clock.tick(10);
+    world.takeover.done();
+    await world.clock.tick(10);
+    expect([first.now(), world.ownedLog.lastLsn]).toEqual(["CANCELLED", 0]);
+  });
+
+  it("is carried out at the owner, and its error comes back with its code (P10)", async () => {
+    const world = await open();
+    world.takeover.done();
+    const forwarder = world.frontEnd();
+    await world.run(forwarder.call(write(5, 512)));
+    expect(await firstByte(world)).toBe(5);
+    const outside = watchOutcome(forwarder.call({ ...write(5, 512), offsetBytes: 2 ** 40 }));
+    await world.clock.tick(10);
+    expect(outside.now()).toBe("OUT_OF_RANGE");
+  });
+
+  it("without an answer for too long is given up", async () => {
+    const world = await open();
+    const call = watchOutcome(world.frontEnd().call(write(1, 512)));
+    await world.clock.tick(20_000);
+    expect(call.now()).toBe("PEER_UNREACHABLE");
+  });
+});
