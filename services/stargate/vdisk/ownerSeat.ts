@@ -2,7 +2,8 @@
  * An owner's hold on its record in etcd. Every change is a transaction guarded by the revision that
  * this owner wrote or read last, so that of two CVMs that act at once exactly one wins (P4).
  * A transaction whose answer was lost is settled by reading the record back: an epoch is used by one
- * attempt only, so the record tells whether the attempt took place.
+ * attempt only, so the record tells whether the attempt took place. While a step is under way, etcd may
+ * know a revision that this owner does not know yet: everything else here waits for the step.
  */
 
 import { assert } from "../../base/assert.ts";
@@ -25,6 +26,8 @@ export class OwnerSeat {
   readonly #key: string;
   #record: OwnerRecord;
   #revision: number;
+  /** The step under way; never rejects. */
+  #step: Promise<unknown> = Promise.resolve();
 
   constructor(options: {
     readonly coordinator: Coordinator;
@@ -52,11 +55,17 @@ export class OwnerSeat {
    * Writes a new record with the next epoch, if the record is still the one known here.
    * @throws AntipodeError `COORDINATOR_UNAVAILABLE`: it is not known whether it took place; call again
    */
-  async advance(
+  advance(
     owner: number,
     peers: readonly number[],
     served: boolean = this.#record.served,
   ): Promise<SeatOutcome> {
+    const step = this.#advance(owner, peers, served);
+    this.#step = step.catch(() => undefined);
+    return step;
+  }
+
+  async #advance(owner: number, peers: readonly number[], served: boolean): Promise<SeatOutcome> {
     assert(peers.includes(owner), "an owner is one of its peers");
     const wanted: OwnerRecord = { owner, epoch: this.#record.epoch + 1, peers: [...peers], served };
     const result = await this.#settled(() =>
@@ -90,6 +99,7 @@ export class OwnerSeat {
     operations: readonly Operation[],
     also: readonly Compare[] = [],
   ): Promise<"done" | "refused"> {
+    await this.#step;
     const result = await this.#settled(() =>
       this.#coordinator.transact({
         when: [{ kind: "modRevision", key: this.#key, equals: this.#revision }, ...also],
@@ -101,6 +111,7 @@ export class OwnerSeat {
 
   /** Is the record still the one known here? */
   async stillOwner(): Promise<boolean> {
+    await this.#step;
     const entry = await this.#coordinator.get(this.#key);
     return entry?.modRevision === this.#revision;
   }

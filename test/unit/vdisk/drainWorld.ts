@@ -10,7 +10,7 @@ import {
   type MapState,
 } from "../../../services/stargate/vdisk/drainer.ts";
 import { OwnerSeat } from "../../../services/stargate/vdisk/ownerSeat.ts";
-import { decodeMap, encodeRecord } from "../../../services/stargate/vdisk/records.ts";
+import { decodeMap, decodeOwner, encodeRecord } from "../../../services/stargate/vdisk/records.ts";
 import { createFakeLog } from "../../support/fakeLog.ts";
 import { createMemoryChunkSpace, type MemoryChunkSpace } from "../../support/memoryChunkSpace.ts";
 import { createMemoryEtcd, type MemoryConnection } from "../../support/memoryCoordinator.ts";
@@ -31,7 +31,7 @@ export interface DrainTestWorld extends LogWorld {
 }
 
 export const START: MapState = { root: undefined, drainedLsn: l(0) };
-const TEXT_MS = 60_000;
+const WAIT_MS = 60_000;
 
 export async function openDrain(sizeBytes: number): Promise<DrainTestWorld> {
   const world = await openOwnerLog();
@@ -43,7 +43,7 @@ export async function openDrain(sizeBytes: number): Promise<DrainTestWorld> {
       () => (settled = true),
       () => (settled = true),
     );
-    await world.clock.tickUntil(() => settled, TEXT_MS);
+    await world.clock.tickUntil(() => settled, WAIT_MS);
     await noticed;
     return work;
   };
@@ -101,6 +101,19 @@ export async function openDrain(sizeBytes: number): Promise<DrainTestWorld> {
       return decodeMap(entry.value);
     },
   };
+}
+
+/** Another CVM's seat, as it reads it now. */
+export async function openDrainSeat(world: DrainTestWorld): Promise<OwnerSeat> {
+  const entry = await world.wait(world.etcd.get(siteKeys.owner(DISK_A)));
+  if (entry === undefined) throw new Error("no owner record");
+  return new OwnerSeat({
+    coordinator: world.etcd,
+    clock: world.clock,
+    vdiskId: DISK_A,
+    record: decodeOwner(entry.value),
+    revision: entry.modRevision,
+  });
 }
 
 export interface SlowCoordinator extends Coordinator {
