@@ -1,6 +1,7 @@
 /**
  * A client that writes numbered versions to the slots of a disk, one write a slot at a time, and knows
- * what it was told: the oracle for "an acknowledged write is never lost" (P1, I1).
+ * what it was told: the oracle for "an acknowledged write is never lost" (P1, I1). Others read
+ * meanwhile: a read shows at least what was acknowledged, or read, before it began (P4).
  */
 
 import { AntipodeError } from "../../services/base/errors.ts";
@@ -20,13 +21,15 @@ interface Slot {
   /** Last version acknowledged. */
   acked: number;
   busy: boolean;
+  /** Highest version that a read returned. */
+  seen: number;
 }
 
 export interface VersionedWriter {
   readonly acknowledged: number;
   /** Ends when the writes under way are settled. */
   stop(): Promise<void>;
-  /** Reads every slot. @returns a sentence for each slot that lost an acknowledged write */
+  /** Reads every slot. @returns a sentence for each slot that lost an acknowledged write, and for each wrong read before */
   audit(client: NbdClient): Promise<readonly string[]>;
 }
 
@@ -36,6 +39,7 @@ export function startVersionedWriter(options: {
   readonly exportName: string;
   readonly slots: number;
   readonly writers: number;
+  readonly readers: number;
   readonly prng: Prng;
 }): VersionedWriter {
   const { site, prng } = options;
@@ -43,7 +47,9 @@ export function startVersionedWriter(options: {
     issued: 0,
     acked: 0,
     busy: false,
+    seen: 0,
   }));
+  const problems: string[] = [];
   const state = { stopping: false };
   let acknowledged = 0;
 
@@ -65,7 +71,20 @@ export function startVersionedWriter(options: {
       slot.busy = false;
     }
   };
-  const run = async (): Promise<void> => {
+  const readOne = async (client: NbdClient): Promise<void> => {
+    const index = prng.below(slots.length);
+    const slot = slots[index];
+    if (slot === undefined) return;
+    const atLeast = Math.max(slot.acked, slot.seen);
+    const found = versionOf(index, await client.read(index * SLOT_BYTES, SLOT_BYTES));
+    if (found === undefined || found < atLeast || found > slot.issued)
+      problems.push(
+        `slot ${index}: a read returned version ${found ?? "none"}, not ${atLeast} to ${slot.issued}`,
+      );
+    else slot.seen = Math.max(slot.seen, found);
+    await site.clock.sleep(prng.below(THINK_MS_MAX));
+  };
+  const run = async (act: (client: NbdClient) => Promise<void>): Promise<void> => {
     while (!state.stopping) {
       const cvm = site.cvms[prng.below(site.cvms.length)] ?? 1;
       let client: NbdClient;
@@ -77,7 +96,7 @@ export function startVersionedWriter(options: {
         continue;
       }
       try {
-        while (!state.stopping) await writeOne(client);
+        while (!state.stopping) await act(client);
         await client.close();
       } catch (error) {
         // The connection is gone or the site refused: not acknowledged, so the write may be there or not.
@@ -86,7 +105,11 @@ export function startVersionedWriter(options: {
       }
     }
   };
-  const runs = Array.from({ length: options.writers }, run);
+  // Readers of their own: a writer at a CVM that is cut off waits and would read nothing there.
+  const runs = [
+    ...Array.from({ length: options.writers }, () => run(writeOne)),
+    ...Array.from({ length: options.readers }, () => run(readOne)),
+  ];
 
   return {
     get acknowledged() {
@@ -97,15 +120,14 @@ export function startVersionedWriter(options: {
       await Promise.all(runs);
     },
     async audit(client) {
-      const problems: string[] = [];
       for (const [index, slot] of slots.entries()) {
         const bytes = await client.read(index * SLOT_BYTES, SLOT_BYTES);
         const found = versionOf(index, bytes);
         if (found === undefined)
           problems.push(`slot ${index}: holds bytes that nobody wrote there`);
-        else if (found < slot.acked)
+        else if (found < Math.max(slot.acked, slot.seen))
           problems.push(
-            `slot ${index}: version ${slot.acked} was acknowledged, version ${found} is there`,
+            `slot ${index}: version ${slot.acked} was acknowledged, ${slot.seen} read, ${found} is there`,
           );
         else if (found > slot.issued)
           problems.push(`slot ${index}: version ${found} was never written`);

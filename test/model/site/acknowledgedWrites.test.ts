@@ -13,12 +13,13 @@ const SEEDS = Number(process.env["ANTIPODE_SEEDS"] ?? 12);
 const FIRST_SEED = Number(process.env["ANTIPODE_SEED"] ?? 1);
 const CVMS = 3;
 
-type Fault = "kill" | "powerLoss" | "cutPair" | "cutEtcd" | "killAll" | "powerLossAll";
+type Fault = "kill" | "isolate" | "powerLoss" | "cutPair" | "cutEtcd" | "killAll" | "powerLossAll";
 const FAULTS: readonly Fault[] = [
   "kill",
   "kill",
   "powerLoss",
   "cutPair",
+  "isolate",
   "cutEtcd",
   "killAll",
   "powerLossAll",
@@ -27,6 +28,16 @@ const FAULTS: readonly Fault[] = [
 async function startAll(site: SimulatedSite): Promise<void> {
   for (const cvm of site.cvms) site.start(cvm);
   await site.clock.tickUntil(() => site.cvms.every((cvm) => site.isRunning(cvm)), 30_000);
+}
+
+/** Cuts a CVM from all others and from etcd, or heals that. */
+function setIsolated(site: SimulatedSite, victim: number, isCut: boolean): void {
+  for (const cvm of site.cvms) {
+    if (cvm === victim) continue;
+    if (isCut) site.network.cut(site.hostOf(victim), site.hostOf(cvm));
+    else site.network.heal(site.hostOf(victim), site.hostOf(cvm));
+  }
+  site.cutEtcd(victim, isCut);
 }
 
 /** One fault, some time, its end. */
@@ -44,6 +55,10 @@ async function inject(site: SimulatedSite, prng: Prng, fault: Fault): Promise<vo
     case "cutPair":
       site.network.cut(site.hostOf(victim), site.hostOf(other));
       break;
+    case "isolate":
+      // Its clients still reach it: it must not serve them what the others have gone on from (P4).
+      setIsolated(site, victim, true);
+      break;
     case "cutEtcd":
       site.cutEtcd(victim, true);
       break;
@@ -56,6 +71,7 @@ async function inject(site: SimulatedSite, prng: Prng, fault: Fault): Promise<vo
   }
   await site.clock.tick(lastsMs);
   if (fault === "cutPair") site.network.heal(site.hostOf(victim), site.hostOf(other));
+  if (fault === "isolate") setIsolated(site, victim, false);
   if (fault === "cutEtcd") site.cutEtcd(victim, false);
   for (const cvm of site.cvms) site.start(cvm);
   await site.clock.tick(prng.below(3000));
@@ -71,6 +87,7 @@ async function runSeed(seed: number, replicationFactor: number): Promise<readonl
       exportName: "disk",
       slots: 256,
       writers: 4,
+      readers: 1,
       prng: createPrng(seed ^ 0x5eed),
     });
     const faults = createPrng(seed ^ 0xfa017);
