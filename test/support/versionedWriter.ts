@@ -50,7 +50,8 @@ export function startVersionedWriter(options: {
     seen: 0,
   }));
   const problems: string[] = [];
-  const state = { stopping: false };
+  let stopping = false;
+  const isStopping = (): boolean => stopping;
   let acknowledged = 0;
 
   const writeOne = async (client: NbdClient): Promise<void> => {
@@ -85,7 +86,7 @@ export function startVersionedWriter(options: {
     await site.clock.sleep(prng.below(THINK_MS_MAX));
   };
   const run = async (act: (client: NbdClient) => Promise<void>): Promise<void> => {
-    while (!state.stopping) {
+    while (!isStopping()) {
       const cvm = site.cvms[prng.below(site.cvms.length)] ?? 1;
       let client: NbdClient;
       try {
@@ -96,7 +97,7 @@ export function startVersionedWriter(options: {
         continue;
       }
       try {
-        while (!state.stopping) await act(client);
+        while (!isStopping()) await act(client);
         await client.close();
       } catch (error) {
         // The connection is gone or the site refused: not acknowledged, so the write may be there or not.
@@ -116,7 +117,7 @@ export function startVersionedWriter(options: {
       return acknowledged;
     },
     async stop() {
-      state.stopping = true;
+      stopping = true;
       await Promise.all(runs);
     },
     async audit(client) {
