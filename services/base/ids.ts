@@ -16,15 +16,9 @@ export type MonotonicMs = Branded<number, "MonotonicMs">;
 export type WallMs = Branded<number, "WallMs">;
 /** Identity of a vDisk inside its site: 16 bytes, 32 lower-case hexadecimal digits. */
 export type VdiskId = Branded<string, "VdiskId">;
-/** A CVM of a site: its number from 1. */
-export type CvmId = Branded<number, "CvmId">;
-/** Name of a site: a letter, then letters, digits and dashes. */
-export type SiteName = Branded<string, "SiteName">;
 
 export const lsn = (value: number): Lsn => value as Lsn;
 export const epoch = (value: number): Epoch => value as Epoch;
 export const vdiskId = (value: string): VdiskId => value as VdiskId;
-export const cvmId = (value: number): CvmId => value as CvmId;
-export const siteName = (value: string): SiteName => value as SiteName;
 export const monotonicMs = (value: number): MonotonicMs => value as MonotonicMs;
 export const wallMs = (value: number): WallMs => value as WallMs;

@@ -5,4 +5,4 @@
 
 export { etcdBindings } from "./bindings.ts";
 export { type CoreLimits, EtcdCore } from "./core.ts";
-export { type EngineParts, EtcdEngine } from "./engine.ts";
+export { EtcdEngine } from "./engine.ts";

@@ -44,8 +44,8 @@ const NODE_FLAGS: Readonly<Record<string, readonly string[]>> = {
   stargate: ["--max-old-space-size=640", "--max-semi-space-size=8"],
   cerebro: ["--max-old-space-size=192", "--max-semi-space-size=2"],
 };
-/** Few arenas: glibc keeps one a thread otherwise, and none gives memory back. */
-const ENVIRONMENT = { MALLOC_ARENA_MAX: "2" } as const;
+/** Few arenas: glibc keeps one a thread otherwise, and none gives memory back. Threads: syncs of journal, egroups and index must not queue behind each other. */
+const ENVIRONMENT = { MALLOC_ARENA_MAX: "2", UV_THREADPOOL_SIZE: "8" } as const;
 
 /** Node's flags for a role. */
 export function nodeFlags(role: string): readonly string[] {

@@ -28,7 +28,9 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
     base: { service: "stargate", site: config.site, cvm: config.cvm },
   });
   onLog(log);
-  const stopped = new Promise<void>((resolve) => {
+  let fail: (error: AntipodeError) => void = () => undefined;
+  const stopped = new Promise<void>((resolve, reject) => {
+    fail = reject;
     process.once("SIGTERM", () => {
       resolve();
     });
@@ -52,6 +54,8 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
     net: createNet(),
     random: createRandom(),
     rpc,
+    // Nothing is closed in order: the disk cannot be trusted with it.
+    onDiskFailed: fail,
   });
   await stopped;
   await stargate.close();

@@ -19,6 +19,7 @@ import type { Net } from "../platform/net.ts";
 import type { Random } from "../platform/random.ts";
 import type { Rpc, RpcClient } from "../platform/rpc.ts";
 import { createBlockMap } from "./blockmap/blockMap.ts";
+import { watchDisk } from "./diskWatch.ts";
 import { chunkBindings } from "./extents/chunkBindings.ts";
 import { createChunkSpace } from "./extents/chunkSpace.ts";
 import { type LocalStore, openLocalStore } from "./extents/localStore.ts";
@@ -51,6 +52,11 @@ export interface StargatePorts {
   readonly net: Net;
   readonly random: Random;
   readonly rpc: Rpc;
+  /**
+   * The disk failed to write or to sync: what it holds of the newest bytes is not known. The process
+   * must end, so that others take over; it is called once.
+   */
+  readonly onDiskFailed: (error: AntipodeError) => void;
   /** Sizes of files, for small or simulated labs; defaults suit real disks. */
   readonly sizes?: { readonly oplog: Partial<OplogLimits>; readonly egroupBytesMax: number };
 }
@@ -112,8 +118,9 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
 }
 
 /** What this CVM holds: its chunks, its copies of oplogs, the orders it has accepted. */
-async function openFiles(ports: StargatePorts): Promise<StargateFiles> {
-  const { config, sizes } = ports;
+async function openFiles(given: StargatePorts): Promise<StargateFiles> {
+  const { config, sizes, onDiskFailed } = given;
+  const ports = { ...given, disk: watchDisk(given.disk, onDiskFailed) };
   const identity = { siteIncarnation: config.siteIncarnation, cvm: config.cvm };
   return {
     local: await openLocalStore({

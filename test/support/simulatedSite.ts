@@ -21,6 +21,7 @@ import { createFakeNetwork, type FakeNetwork } from "./fakeNetwork.ts";
 import { createMemoryEtcd, type MemoryConnection, type MemoryEtcd } from "./memoryCoordinator.ts";
 
 const CALL_MS = 10_000;
+const RESTART_MS = 1000;
 /** Files small enough that a run fills many of them. */
 const SMALL = { oplog: { segmentBytes: MIB, spareSegmentsMax: 1 }, egroupBytesMax: MIB };
 const DISK_BYTES = 256 * MIB;
@@ -119,7 +120,7 @@ export async function simulatedSite(options: {
     return work;
   };
 
-  return {
+  const site: SimulatedSite = {
     clock,
     network,
     etcd,
@@ -133,7 +134,23 @@ export async function simulatedSite(options: {
     start(cvm) {
       const one = cvmOf(cvm);
       if (one.process !== undefined) return;
-      one.process = startProcess({ cvm: one, clock, codec, etcd, log, network, prng });
+      // As main.ts and genesis do: the process ends, and is started again a little later.
+      const onDiskFailed = (): void => {
+        site.kill(cvm);
+        clock.after(RESTART_MS, () => {
+          site.start(cvm);
+        });
+      };
+      one.process = startProcess({
+        cvm: one,
+        clock,
+        codec,
+        etcd,
+        log,
+        network,
+        prng,
+        onDiskFailed,
+      });
     },
     kill(cvm) {
       stopProcess(cvm);
@@ -178,6 +195,7 @@ export async function simulatedSite(options: {
       for (const cvm of cvms.keys()) stopProcess(cvm);
     },
   };
+  return site;
 }
 
 function makeCvm(cvm: number, members: readonly MemberConfig[]): Cvm {
@@ -206,6 +224,7 @@ function startProcess(world: {
   readonly log: FakeLog;
   readonly network: FakeNetwork;
   readonly prng: Prng;
+  readonly onDiskFailed: () => void;
 }): RunningProcess {
   const { cvm, prng } = world;
   const clock = mortalClock(world.clock);
@@ -228,6 +247,7 @@ function startProcess(world: {
     random: { bytes: (length) => prng.fill(new Uint8Array(length)) },
     rpc: host.rpc,
     sizes: SMALL,
+    onDiskFailed: world.onDiskFailed,
   }).then(
     (stargate) => {
       process.stargate = stargate;

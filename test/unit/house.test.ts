@@ -30,7 +30,8 @@ const PATTERNS = {
     `\\b${TO_DO}\\b(?!\\(#\\d+\\))|\\b${glue("FIX", "ME")}\\b|\\b${glue("HA", "CK")}\\b`,
   ),
   focus: /\b(?:it|test|describe|suite|bench)(?:\.\w+)*\.(?:only|skip|todo)\b/,
-  sleep: /\bset(?:Timeout|Interval)\s*\(|timers\/promises|(?<!clock\.)\bsleep\w*\s*\(|\bAtomics\.wait\b/,
+  sleep:
+    /\bset(?:Timeout|Interval)\s*\(|timers\/promises|(?<!clock\.)\bsleep\w*\s*\(|\bAtomics\.wait\b/,
   header: /^(?:#![^\n]*\n)?\s*(?:\/\*\*?|\/\/)[\s*`]*\w+\W+\w+\W+\w+/,
   machinePath: new RegExp(`(?<![\\w.})\\]-])/(?:${glue("wo", "rk")}|${glue("ro", "ot")})/`),
   registryHost: new RegExp(

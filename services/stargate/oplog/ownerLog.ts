@@ -84,7 +84,8 @@ export class OwnerLog {
   #commitLsn: number;
   #appliedLsn: number;
   /** Records after `appliedLsn`, in order. */
-  #entries: Entry[] = [];
+  /** An applied entry is let go of at once: it holds its data. */
+  #entries: (Entry | undefined)[] = [];
   #head = 0;
   #flushScheduled = false;
   #holds = 0;
@@ -187,7 +188,7 @@ export class OwnerLog {
     const waiting = this.#entries.slice(this.#head);
     this.#entries = [];
     this.#head = 0;
-    for (const entry of waiting) entry.reject(error);
+    for (const entry of waiting) entry?.reject(error);
   }
 
   // ---- peers ----
@@ -413,6 +414,7 @@ export class OwnerLog {
         entry !== undefined && entry.record.lsn === this.#appliedLsn + 1,
         "records are applied in order",
       );
+      this.#entries[this.#head] = undefined;
       this.#head += 1;
       this.#appliedLsn += 1;
       this.#events.onApply(entry.record);

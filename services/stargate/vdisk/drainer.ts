@@ -34,7 +34,7 @@ import type { OwnerSeat } from "./ownerSeat.ts";
 import { decodeMap, encodeRecord } from "./records.ts";
 
 /** Chunks composed between two looks at the rest of the process: about a millisecond of work. */
-const CHUNKS_A_TURN = 16;
+const CHUNKS_A_TURN = 8;
 /** Chunks that one call stores. */
 const CHUNKS_A_STORE = 64;
 /** Stores under way at once. */

@@ -20,8 +20,8 @@ export const DRAIN_RETRY_MS = 250;
 /** Records that go to the journal and to the peers in one batch. */
 export const APPEND_BATCH_RECORDS_MAX = 256;
 export const APPEND_BATCH_BYTES_MAX = 2 * MIB;
-/** Batches that one peer may owe answers for; further records wait in the next batch. */
-export const PEER_BATCHES_IN_FLIGHT_MAX = 32;
+/** Batches that one peer may owe answers for; further records gather in the next one, so that a busy stream carries few large messages. */
+export const PEER_BATCHES_IN_FLIGHT_MAX = 4;
 /** Bytes that one peer may owe answers for. */
 export const PEER_BYTES_IN_FLIGHT_MAX = 32 * MIB;
 
@@ -57,7 +57,7 @@ export const ZERO_RECORD_BYTES_MAX = 64 * MIB;
 /** Aligned writes of at least this size go past the oplog, straight to the extent store. */
 export const BYPASS_BYTES_MIN = 256 * KIB;
 /** Chunks of one bypassing write are stored in groups of this many, so that hashing and sending overlap. */
-export const BYPASS_GROUP_CHUNKS = 16;
+export const BYPASS_GROUP_CHUNKS = 64;
 
 /** Requests of front-ends on other CVMs that an owner carries out at once, a stream. */
 export const FORWARDED_IN_FLIGHT_MAX = 256;

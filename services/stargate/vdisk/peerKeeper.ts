@@ -114,23 +114,27 @@ export class PeerKeeper {
   }
 
   async #run(): Promise<void> {
-    if (this.#running || this.#owned.deposed) return;
+    if (this.#running || this.#isOver()) return;
     this.#running = true;
     try {
       for (const cvm of this.#lost()) await this.#settleLost(cvm);
       await this.#fillUp();
     } catch (error) {
       if (codeOf(error) === "STALE_EPOCH") this.#depose(error as AntipodeError);
-      else if (!this.#owned.deposed)
+      else if (!this.#isOver())
         this.#world.logger.warn(
           { event: "oplog.reconfigureFailed", vdisk: this.#owned.id, err: error },
           "peers could not be changed yet",
         );
     } finally {
       this.#running = false;
-      if (this.#owned.deposed) this.stop();
+      if (this.#isOver()) this.stop();
       else this.#schedule();
     }
+  }
+
+  #isOver(): boolean {
+    return this.#owned.deposed;
   }
 
   /** Listed peers that do not follow. */

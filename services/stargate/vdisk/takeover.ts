@@ -63,47 +63,21 @@ export async function takeOver(
     if (waitMs > 0) await vdisks.clock.sleep(waitMs);
   }
 
-  let owned: OwnedVdisk | undefined;
-  let keeper: PeerKeeper | undefined;
-  const early: AntipodeError[] = [];
-  const depose = (reason: AntipodeError): void => {
-    if (owned === undefined) early.push(reason);
-    else owned.depose(reason);
-  };
-  const makeLog = (onApply: (record: OplogRecord) => void): OwnerLog =>
-    new OwnerLog({
-      vdiskId: replica.vdiskId,
-      replica,
-      epoch: seat.epoch,
-      events: {
-        onApply,
-        onPeerLost: (cvm, reason) => keeper?.onPeerLost(cvm, reason),
-        onDeposed: (promisedEpoch) => {
-          depose(
-            new AntipodeError("STALE_EPOCH", "a peer follows a higher epoch", {
-              vdisk: record.name,
-              promisedEpoch,
-            }),
-          );
-        },
-        onLocalFailure: (error) => {
-          depose(localFailure(record, error));
-        },
-      },
-    });
-
   // The log exists before the vDisk serves, so that the peers can be levelled with it.
-  let apply: (record: OplogRecord) => void = () => undefined;
-  const log = makeLog((one) => {
-    apply(one);
-  });
+  const wiring: Wiring = {
+    apply: undefined,
+    owned: undefined,
+    keeper: undefined,
+    failure: undefined,
+  };
+  const log = wiredLog(record, replica, seat, wiring);
   await levelListed(world, { id: replica.vdiskId, log, replica }, seat);
   const overlay = createOverlay();
   const markers = await adoptTail(replica, state, (one) => {
     overlay.apply(one);
   });
-  if (early[0] !== undefined) throw early[0];
-  owned = new OwnedVdisk({
+  if (wiring.failure !== undefined) throw wiring.failure;
+  const owned = new OwnedVdisk({
     world: vdisks,
     record,
     seat,
@@ -112,15 +86,16 @@ export async function takeOver(
     state,
     markers,
     createLog: (onApply) => {
-      apply = onApply;
+      wiring.apply = onApply;
       return log;
     },
     onDeposed: (reason) => {
-      keeper?.stop();
-      if (owned !== undefined) onDeposed(owned, reason);
+      wiring.keeper?.stop();
+      if (wiring.owned !== undefined) onDeposed(wiring.owned, reason);
     },
   });
-  keeper = new PeerKeeper(owned, peers);
+  wiring.owned = owned;
+  wiring.keeper = new PeerKeeper(owned, peers);
   vdisks.logger.info(
     {
       event: "vdisk.owned",
@@ -134,6 +109,43 @@ export async function takeOver(
     "vdisk owned",
   );
   return owned;
+}
+
+/** Who hears what the log reports: known one after the other while a takeover goes on. */
+interface Wiring {
+  apply: ((record: OplogRecord) => void) | undefined;
+  owned: OwnedVdisk | undefined;
+  keeper: PeerKeeper | undefined;
+  /** What went wrong before the vDisk served. */
+  failure: AntipodeError | undefined;
+}
+
+function wiredLog(
+  record: VdiskRecord,
+  replica: OplogReplica,
+  seat: OwnerSeat,
+  wiring: Wiring,
+): OwnerLog {
+  const depose = (reason: AntipodeError): void => {
+    if (wiring.owned === undefined) wiring.failure ??= reason;
+    else wiring.owned.depose(reason);
+  };
+  return new OwnerLog({
+    vdiskId: replica.vdiskId,
+    replica,
+    epoch: seat.epoch,
+    events: {
+      onApply: (one) => wiring.apply?.(one),
+      onPeerLost: (cvm, reason) => wiring.keeper?.onPeerLost(cvm, reason),
+      onDeposed: (promisedEpoch) => {
+        const details = { vdisk: record.name, promisedEpoch };
+        depose(new AntipodeError("STALE_EPOCH", "a peer follows a higher epoch", details));
+      },
+      onLocalFailure: (error) => {
+        depose(localFailure(record, error));
+      },
+    },
+  });
 }
 
 /** A full disk is the client's to know; anything else ends in a takeover elsewhere. */
