@@ -1,16 +1,13 @@
 /**
- * Logs as JSON lines through pino. Lines are written without blocking the event loop; `fatal` (and
- * the end of the process) flushes what is still in memory. A process that is killed can lose the
- * lines of its last instants: nothing reads logs to decide.
+ * Logs as JSON lines through pino. Every line is written before the call returns: a process that is
+ * killed has said what it said, and an end needs no waiting (an asynchronous destination was seen to
+ * flush around a write that was under way). Lines are few: nothing is logged per I/O above debug.
  */
 
 import { mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
 import type { Log } from "../log.ts";
-
-/** Beyond this the writer drops lines rather than grow while its disk or pipe is stuck. */
-const UNWRITTEN_BYTES_MAX = 16 * 1024 * 1024;
 
 const STANDARD_ERROR = 2;
 
@@ -33,8 +30,7 @@ export interface FlushableLog extends Log {
 export function createLog(options: LogOptions): FlushableLog {
   const destination = pino.destination({
     dest: descriptorOf(options.destination ?? STANDARD_ERROR),
-    sync: false,
-    maxLength: UNWRITTEN_BYTES_MAX,
+    sync: true,
   });
   const logger = pino(
     {
