@@ -39,7 +39,7 @@ const DISK = "disk";
 const LEDGERS = ["ledger-1", "ledger-2"] as const;
 const LEDGER_BYTES = 64 * MIB;
 const LEDGER_SPAN_BYTES = 32 * MIB;
-const WRITER_RATE = 400;
+const WRITER_RATE = 150;
 /** New content written before the last recovery point: enough to be killed in the middle of. */
 const EDIT_BYTES_MAX = 192 * MIB;
 /** The writer goes on between recovery points for this long. */

@@ -29,7 +29,7 @@ import { Site } from "./site.ts";
 import { Suspects } from "./suspects.ts";
 
 /** 2000 chunks, or the nodes of 100 GiB of vDisks. */
-export const CACHE_BYTES_MAX_DEFAULT = 32 * MIB;
+export const CACHE_BYTES_MAX_DEFAULT = 16 * MIB;
 
 export interface ChunkSpaceOptions {
   /** This CVM; one of the members. */

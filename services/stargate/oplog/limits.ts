@@ -32,7 +32,7 @@ export const OPLOG_LIMITS: OplogLimits = {
   segmentBytes: 64 * MIB,
   batchBytesMax: 8 * MIB,
   pendingBytesMax: 256 * MIB,
-  recentBytesMax: 48 * MIB,
+  recentBytesMax: 24 * MIB,
   zeroAheadBytes: MIB,
   zeroAheadBatchBytesMax: 256 * KIB,
   spareSegmentsMax: 2,
