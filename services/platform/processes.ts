@@ -34,6 +34,12 @@ export interface Processes {
   signal(handle: ProcessHandle, signal: Signal): Promise<boolean>;
   /** Resident bytes, or 0 when the process is gone or the system does not tell. */
   residentBytes(handle: ProcessHandle): Promise<number>;
+  /**
+   * Resident bytes with each shared page divided among those that share it (Linux's PSS): sums over
+   * processes count a page once. 0 when the process is gone or the system does not tell. Costs a walk
+   * of the page tables.
+   */
+  proportionalBytes(handle: ProcessHandle): Promise<number>;
   /** CPU time used so far in ms (user + system), or 0 when it cannot be told. */
   cpuMs(handle: ProcessHandle): Promise<number>;
   /** A description of whoever listens on a port ("node (pid 12)"), where the system tells. */

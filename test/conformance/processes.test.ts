@@ -58,7 +58,11 @@ describe("processes", () => {
 
   it("measures memory and CPU time of a process", async () => {
     const self: ProcessHandle = { pid: process.pid, startedAt: "" };
-    expect(await processes.residentBytes(self)).toBeGreaterThan(20 * 1024 * 1024);
+    const resident = await processes.residentBytes(self);
+    expect(resident).toBeGreaterThan(20 * 1024 * 1024);
+    const proportional = await processes.proportionalBytes(self);
+    expect(proportional).toBeLessThanOrEqual(resident);
+    expect(proportional > 0).toBe(process.platform === "linux");
     expect(await processes.cpuMs(self)).toBeGreaterThan(50);
   });
 

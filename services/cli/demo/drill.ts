@@ -106,6 +106,7 @@ class Drill {
       lab: {
         upMs: Math.round(up.upMs),
         rssBytesPeak: keeper.rssBytesPeak,
+        pssBytesPeak: keeper.pssBytesPeak,
         processes: keeper.processes,
       },
       replications: this.#replications,

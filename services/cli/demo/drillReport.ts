@@ -60,7 +60,10 @@ export interface DrillReport {
   readonly input: string;
   readonly lab: {
     readonly upMs: number;
+    /** Sum over all processes: a page that several share (Node's own code) counts for each. */
     readonly rssBytesPeak: number;
+    /** The same with shared pages counted once; 0 where the system does not tell. */
+    readonly pssBytesPeak: number;
     readonly processes: number;
   };
   readonly replications: readonly ReplicationReport[];
@@ -161,6 +164,9 @@ function failoverFacts(report: DrillReport): string {
       `${failover.lostWrites} of ${failover.acknowledgedWrites} acknowledged writes, ${formatBytes(failover.lostBytes)}, ${formatDuration(failover.rpoMs)}`,
     ],
     ["lab up in", formatDuration(lab.upMs)],
-    ["memory, peak", `${formatBytes(lab.rssBytesPeak)} resident in ${lab.processes} processes`],
+    [
+      "memory, peak",
+      `${formatBytes(lab.pssBytesPeak)} in ${lab.processes} processes (${formatBytes(lab.rssBytesPeak)} when shared pages count for each)`,
+    ],
   ]);
 }

@@ -8,9 +8,11 @@ import { listProcesses, type OpenLab, openRunningLab } from "../../lab/index.ts"
 import type { Context } from "../command.ts";
 
 const LOOK_EVERY_MS = 500;
+const PROPORTIONAL_EVERY = 4;
 
 export interface LabKeeper {
   readonly rssBytesPeak: number;
+  readonly pssBytesPeak: number;
   readonly processes: number;
   /** Ends the looking; resolves when the last look is over. */
   stop(): Promise<void>;
@@ -18,6 +20,8 @@ export interface LabKeeper {
 
 export function startLabKeeper(context: Context, open: OpenLab): LabKeeper {
   let rssBytesPeak = 0;
+  let pssBytesPeak = 0;
+  let looks = 0;
   let processes = 0;
   const ended = new AbortController();
   const look = async (): Promise<void> => {
@@ -28,6 +32,15 @@ export function startLabKeeper(context: Context, open: OpenLab): LabKeeper {
       genesisResidentBytes,
     );
     rssBytesPeak = Math.max(rssBytesPeak, bytes);
+    // A walk of page tables for each process: not at every look.
+    if (looks++ % PROPORTIONAL_EVERY === 0) {
+      const { processes: system } = context.world;
+      const shares = await Promise.all(running.map((service) => system.proportionalBytes(service)));
+      pssBytesPeak = Math.max(
+        pssBytesPeak,
+        shares.reduce((sum, share) => sum + share, 0),
+      );
+    }
     processes = Math.max(processes, running.length + 1);
   };
   const run = async (): Promise<void> => {
@@ -47,6 +60,9 @@ export function startLabKeeper(context: Context, open: OpenLab): LabKeeper {
   return {
     get rssBytesPeak() {
       return rssBytesPeak;
+    },
+    get pssBytesPeak() {
+      return pssBytesPeak;
     },
     get processes() {
       return processes;

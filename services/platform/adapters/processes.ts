@@ -35,6 +35,8 @@ export function createProcesses(): Processes {
     isAlive: async (handle) => (await sampleOf(handle)) !== undefined,
     signal,
     residentBytes: async (handle) => (await sampleOf(handle))?.residentBytes ?? 0,
+    proportionalBytes: async (handle) =>
+      (await sampleOf(handle)) === undefined ? 0 : proportionalBytesOf(handle.pid),
     cpuMs: async (handle) => (await sampleOf(handle))?.cpuMs ?? 0,
     whoListens: portHolder,
   };
@@ -144,6 +146,16 @@ async function sampleFromProc(pid: number): Promise<Sample | undefined> {
     cpuMs: (Number(userTicks) + Number(systemTicks)) * MS_PER_TICK,
     residentBytes: residentKib * 1024,
   };
+}
+
+async function proportionalBytesOf(pid: number): Promise<number> {
+  try {
+    const text = await readText(`/proc/${pid}/smaps_rollup`);
+    return Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
+  } catch {
+    // Another system, or the process ended meanwhile.
+    return 0;
+  }
 }
 
 let knownBootId: Promise<string> | undefined;

@@ -83,6 +83,7 @@ export function createFakeProcesses(): FakeProcesses {
       if (signal === "SIGKILL" || signal === "SIGTERM") end(process, { signal });
       return Promise.resolve(true);
     },
+    proportionalBytes: (handle) => Promise.resolve(of(handle) === undefined ? 0 : 512),
     residentBytes: (handle) => Promise.resolve(of(handle) === undefined ? 0 : 1024),
     cpuMs: () => Promise.resolve(0),
     whoListens(host, port) {
