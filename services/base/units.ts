@@ -1,7 +1,6 @@
 /**
  * Sizes of the data path, and readable forms of quantities. Sizes are from the product's public
- * facts: fingerprints are taken per 16 KiB inside extents of 1 MiB; a usual egroup is 4 MiB and
- * grows here up to `EGROUP_SIZE_BYTES_MAX` because a file a 4 MiB would mean 250 000 files a TiB.
+ * facts: fingerprints are taken per 16 KiB inside extents of 1 MiB.
  */
 
 import { assert } from "./assert.ts";

@@ -46,7 +46,7 @@ export function addVdiskCommands(program: Command): void {
     usage: "show <name>",
     summary: "show a vDisk, its owner and its NBD addresses",
     atSite: true,
-    examples: ["vdisk show disk1", "nbdinfo $(antipode vdisk show disk1 --json | jq -r .uri)"],
+    examples: ["vdisk show disk1", "vdisk show disk1 --json | jq -r .uri"],
     run: show,
   });
   addCommand(noun, {
