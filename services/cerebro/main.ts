@@ -10,12 +10,13 @@ import { parseCvmConfig } from "../base/siteConfig.ts";
 import { createClock } from "../platform/adapters/clock.ts";
 import { createCodec, createSigner } from "../platform/adapters/codec.ts";
 import { createCoordinator } from "../platform/adapters/coordinator.ts";
-import { createLog, type FlushableLog } from "../platform/adapters/log.ts";
+import { createLog } from "../platform/adapters/log.ts";
 import { createRandom } from "../platform/adapters/random.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
+import type { Log } from "../platform/log.ts";
 import { Cerebro } from "./cerebro.ts";
 
-async function run(argv: readonly string[], onLog: (log: FlushableLog) => void): Promise<void> {
+async function run(argv: readonly string[], onLog: (log: Log) => void): Promise<void> {
   const path = argv[2];
   if (path === undefined) throw new AntipodeError("INVALID_ARGUMENT", "usage: main.js CVM.json");
   const config = parseCvmConfig(JSON.parse(await readFile(path, "utf8")));
@@ -62,17 +63,15 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
   log.info({ event: "cerebro.stopped" }, "stopped");
 }
 
-let root: FlushableLog | undefined;
+let root: Log | undefined;
 try {
   await run(process.argv, (log) => {
     root = log;
   });
-  root?.flush();
   process.exit(0);
 } catch (error) {
   const known = error instanceof AntipodeError ? error : undefined;
   if (root === undefined) process.stderr.write(`${String(error)}\n`);
   root?.fatal({ event: "cerebro.failed", err: error, remedy: known?.remedy }, "cannot go on");
-  root?.flush();
   process.exit(known === undefined ? 1 : exitCode[errorTable[known.code].exit]);
 }

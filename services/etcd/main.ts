@@ -10,9 +10,10 @@ import { AntipodeError, errorTable, exitCode } from "../base/errors.ts";
 import { createClock } from "../platform/adapters/clock.ts";
 import { createCodec } from "../platform/adapters/codec.ts";
 import { createDisk } from "../platform/adapters/disk.ts";
-import { createLog, type FlushableLog } from "../platform/adapters/log.ts";
+import { createLog } from "../platform/adapters/log.ts";
 import { createRandom } from "../platform/adapters/random.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
+import type { Log } from "../platform/log.ts";
 import { etcdBindings } from "./bindings.ts";
 import { parseEtcdConfig } from "./config.ts";
 import { EtcdEngine } from "./engine.ts";
@@ -20,7 +21,7 @@ import { EtcdEngine } from "./engine.ts";
 /** The log lies in this folder of the data folder. */
 const FOLDER = "wal";
 
-async function run(argv: readonly string[], onLog: (log: FlushableLog) => void): Promise<void> {
+async function run(argv: readonly string[], onLog: (log: Log) => void): Promise<void> {
   const path = argv[2];
   if (path === undefined) throw new AntipodeError("INVALID_ARGUMENT", "usage: main.ts CONFIG.json");
   const config = parseEtcdConfig(await readFile(path, "utf8"));
@@ -60,17 +61,15 @@ async function run(argv: readonly string[], onLog: (log: FlushableLog) => void):
   log.info({ event: "etcd.stopped" }, "stopped");
 }
 
-let root: FlushableLog | undefined;
+let root: Log | undefined;
 try {
   await run(process.argv, (log) => {
     root = log;
   });
-  root?.flush();
   process.exit(0);
 } catch (error) {
   const known = error instanceof AntipodeError ? error : undefined;
   if (root === undefined) process.stderr.write(`${String(error)}\n`);
   root?.fatal({ event: "etcd.failed", err: error, remedy: known?.remedy }, "cannot go on");
-  root?.flush();
   process.exit(known === undefined ? 1 : exitCode[errorTable[known.code].exit]);
 }

@@ -20,7 +20,6 @@ import { Supervisor } from "./supervisor.ts";
 const log = createLog({ level: "info", base: { service: "genesis" } });
 
 function end(status: number): never {
-  log.flush();
   process.exit(status);
 }
 

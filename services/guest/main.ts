@@ -60,13 +60,10 @@ async function run(path: string | undefined): Promise<void> {
 }
 
 run(process.argv[2]).then(
-  () => {
-    log.flush();
-  },
+  () => {},
   (error: unknown) => {
     const code = error instanceof AntipodeError ? error.code : undefined;
     log.fatal({ event: "guest.failed", code, err: error }, "guest failed");
-    log.flush();
     process.stderr.write(`guest: ${messageOf(error)}\n`);
     process.exit(code === undefined ? 1 : exitCode[errorTable[code].exit]);
   },

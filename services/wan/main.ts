@@ -14,7 +14,6 @@ import { Wan } from "./wan.ts";
 const log = createLog({ level: "info", base: { service: "wan" } });
 
 function end(status: number): never {
-  log.flush();
   process.exit(status);
 }
 

@@ -1,6 +1,6 @@
 /** What the contract of platform/log.ts looks like in a log file. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { AntipodeError } from "../../services/base/errors.ts";
 import { createLog } from "../../services/platform/adapters/log.ts";
@@ -24,7 +24,6 @@ describe("log", () => {
     log.debug({ event: "x.y" }, "not written");
     log.info({ event: "oplog.recovered", lsn: 7 }, "oplog recovered");
     log.child({ vdisk: "v1" }).warn({ event: "x.slow", elapsedMs: 3 }, "slow");
-    log.flush();
     const [first, second, ...rest] = linesOf(`${root}/a/b.log`);
     expect(first).toMatchObject({
       level: "info",
@@ -43,7 +42,6 @@ describe("log", () => {
     const log = createLog({ level: "info", base: {}, destination: `${root}/err.log` });
     const err = new AntipodeError("DISK_FAILED", "cannot write", { path: "p" }, new Error("EIO"));
     log.error({ event: "disk.failed", err }, "a disk failed");
-    log.flush();
     const written = linesOf(`${root}/err.log`)[0]?.["err"];
     expect(written).toMatchObject({
       code: "DISK_FAILED",
@@ -60,4 +58,13 @@ describe("log", () => {
     log.fatal({ event: "x.end" }, "the end");
     expect(linesOf(`${root}/fatal.log`)).toHaveLength(101);
   });
+
+  it.runIf(existsSync("/dev/full"))(
+    "drops what a full disk does not take, and goes on (P10)",
+    () => {
+      const log = createLog({ level: "info", base: {}, destination: "/dev/full" });
+      log.error({ event: "disk.full" }, "disk full");
+      log.fatal({ event: "x.end" }, "the end");
+    },
+  );
 });

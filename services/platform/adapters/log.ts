@@ -4,7 +4,7 @@
  * flush around a write that was under way). Lines are few: nothing is logged per I/O above debug.
  */
 
-import { mkdirSync, openSync } from "node:fs";
+import { mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
 import type { Log } from "../log.ts";
@@ -21,17 +21,14 @@ export interface LogOptions {
   readonly destination?: number | string;
 }
 
-export interface FlushableLog extends Log {
-  /** Writes what is in memory, before the process ends. */
-  flush(): void;
-}
-
 /** The root logger of a process; only `main.ts` makes one. */
-export function createLog(options: LogOptions): FlushableLog {
-  const destination = pino.destination({
-    dest: descriptorOf(options.destination ?? STANDARD_ERROR),
-    sync: true,
-  });
+export function createLog(options: LogOptions): Log {
+  const descriptor = descriptorOf(options.destination ?? STANDARD_ERROR);
+  const destination = {
+    write(line: string) {
+      writeLine(descriptor, line);
+    },
+  };
   const logger = pino(
     {
       level: options.level,
@@ -43,12 +40,16 @@ export function createLog(options: LogOptions): FlushableLog {
     },
     destination,
   );
-  return {
-    ...logOver(logger),
-    flush: () => {
-      flush(destination);
-    },
-  };
+  return logOver(logger);
+}
+
+/** A log that cannot be written (its disk is full) is no reason to end what it tells about. */
+function writeLine(descriptor: number, line: string): void {
+  try {
+    writeSync(descriptor, line);
+  } catch {
+    // There is no other place to say so.
+  }
 }
 
 /** Opened here and now: what the library opens by itself is not there yet when a start fails. */
@@ -77,12 +78,4 @@ function logOver(logger: Logger): Log {
     },
     child: (fields) => logOver(logger.child(fields)),
   };
-}
-
-function flush(destination: { flushSync(): void }): void {
-  try {
-    destination.flushSync();
-  } catch {
-    // The destination was never opened or is gone; there is no other place to say so.
-  }
 }
