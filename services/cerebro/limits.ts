@@ -73,8 +73,8 @@ export const FORWARD_DEADLINE_MS = CUT_ROOTS_WAIT_MS_MAX + 60_000;
 export const QUEUE_PER_PD_MAX = 32;
 /** A watched job is reported this often. */
 export const WATCH_JOB_MS = 250;
-/** A mirror that saw no event for this long reads its keys again. */
-export const MIRROR_RELIST_MS = 2000;
+/** A board that saw no event for this long reads its keys again. */
+export const BOARD_RELIST_MS = 2000;
 
 assert(TASKS_PER_WRITE_MAX + 8 < 128, "a batch of tasks and its guards fit a transaction of etcd");
 assert(TASKS_PER_JOB_MAX > 2 * PD_MEMBERS_MAX, "every vDisk has room for a subtree task and a top");

@@ -66,8 +66,6 @@ export interface Stargate {
   close(): Promise<void>;
 }
 
-const COORDINATOR_RETRY_MS = 200;
-
 /**
  * Starts everything; resolves when clients are served.
  * @throws AntipodeError `PORT_IN_USE`, `FORMAT_UNSUPPORTED`, `DISK_FULL`, `DISK_FAILED`, `OPLOG_CORRUPT`
@@ -95,7 +93,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
     key: siteKeys.live("stargate", config.cvm),
     value: { startedAtMs: clock.wall() },
   });
-  await startView(view, clock, log);
+  await view.start();
   const devices = createDevices({ ...core, clock, coordinator, forwarderTo: forwarders.of });
   const nbd = createNbdServer({ net: ports.net, clock, devices, log });
   await nbd.listen(self.nbd);
@@ -196,19 +194,6 @@ function memberOf(config: CvmConfig, cvm: number): CvmConfig["members"][number] 
   if (member === undefined)
     throw new AntipodeError("CVM_NOT_FOUND", `the site has no CVM ${cvm}`, { cvm });
   return member;
-}
-
-/** etcd may start later than we do. */
-async function startView(view: SiteView, clock: Clock, log: Log): Promise<void> {
-  for (;;) {
-    try {
-      await view.start();
-      return;
-    } catch (error) {
-      log.debug({ event: "stargate.waitsForEtcd", err: error }, "etcd does not answer yet");
-      await clock.sleep(COORDINATOR_RETRY_MS);
-    }
-  }
 }
 
 /** One thing a CVM, made when first needed. */

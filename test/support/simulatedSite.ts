@@ -13,6 +13,7 @@ import type { Clock, Timer } from "../../services/platform/clock.ts";
 import type { Codec } from "../../services/platform/codec.ts";
 import { VdiskService } from "../../services/platform/wire/stargate.ts";
 import { type Stargate, startStargate } from "../../services/stargate/index.ts";
+import type { OplogLimits } from "../../services/stargate/oplog/limits.ts";
 import { createFakeClock, type FakeClock } from "./fakeClock.ts";
 import { createFakeDisk, type FakeDisk } from "./fakeDisk.ts";
 import { createFakeKeyIndexes, type FakeKeyIndexes } from "./fakeKeyIndex.ts";
@@ -62,6 +63,8 @@ export interface SimulatedSite {
   powerLoss(cvm: number): void;
   /** Cuts the CVM from its etcd, or heals that. */
   cutEtcd(cvm: number, isCut: boolean): void;
+  /** The CVM's watches tell nothing any more, or go on. */
+  blindWatches(cvm: number, areBlind: boolean): void;
   hostOf(cvm: number): string;
   /** The CVM's disk, to damage it. */
   diskOf(cvm: number): FakeDisk;
@@ -77,6 +80,8 @@ export interface SimulatedSite {
 export async function simulatedSite(options: {
   readonly seed: number;
   readonly cvms: number;
+  /** Limits of every CVM's oplog; those that are left out suit small disks. */
+  readonly oplog?: Partial<OplogLimits>;
 }): Promise<SimulatedSite> {
   const clock = createFakeClock();
   const log = createFakeLog();
@@ -150,6 +155,7 @@ export async function simulatedSite(options: {
         network,
         prng,
         onDiskFailed,
+        sizes: { ...SMALL, oplog: { ...SMALL.oplog, ...options.oplog } },
       });
     },
     kill(cvm) {
@@ -166,6 +172,9 @@ export async function simulatedSite(options: {
       const connection = cvmOf(cvm).process?.etcd;
       if (isCut) connection?.cut();
       else connection?.heal();
+    },
+    blindWatches(cvm, areBlind) {
+      cvmOf(cvm).process?.etcd.blindWatches(areBlind);
     },
     openDisk: (exportName, cvm) =>
       connectNbd(
@@ -225,6 +234,7 @@ function startProcess(world: {
   readonly network: FakeNetwork;
   readonly prng: Prng;
   readonly onDiskFailed: () => void;
+  readonly sizes: typeof SMALL;
 }): RunningProcess {
   const { cvm, prng } = world;
   const clock = mortalClock(world.clock);
@@ -246,7 +256,7 @@ function startProcess(world: {
     net: host.net,
     random: { bytes: (length) => prng.fill(new Uint8Array(length)) },
     rpc: host.rpc,
-    sizes: SMALL,
+    sizes: world.sizes,
     onDiskFailed: world.onDiskFailed,
   }).then(
     (stargate) => {

@@ -5,8 +5,9 @@
 
 import { codeOf } from "../../base/errors.ts";
 import type { MonotonicMs } from "../../base/ids.ts";
+import { FollowedPrefix, type FollowPorts } from "../../platform/coordination/followedPrefix.ts";
 import type { KeyValue } from "../../platform/coordinator.ts";
-import { Mirror, type MirrorPorts } from "../state/mirror.ts";
+import { BOARD_RELIST_MS } from "../limits.ts";
 import {
   type ClaimRecord,
   cerebroKeys,
@@ -36,32 +37,32 @@ interface Lists {
 }
 
 export class Board {
-  readonly #ports: MirrorPorts;
-  readonly #mirror: Mirror;
+  readonly #ports: FollowPorts;
+  readonly #source: FollowedPrefix;
   readonly #jobs = new Map<string, Stored<JobRecord>>();
   readonly #lists = new Map<string, Lists>();
   readonly #listeners = new Set<() => void>();
 
-  constructor(ports: MirrorPorts) {
+  constructor(ports: FollowPorts) {
     this.#ports = ports;
-    this.#mirror = new Mirror(
-      ports,
-      cerebroKeys.replication,
-      (key, entry) => {
+    this.#source = new FollowedPrefix(ports, {
+      prefix: cerebroKeys.replication,
+      relistMs: BOARD_RELIST_MS,
+      apply: (key, entry) => {
         this.#onChange(key, entry);
       },
-      () => {
+      settled: () => {
         for (const listener of [...this.#listeners]) listener();
       },
-    );
+    });
   }
 
   start(): void {
-    this.#mirror.start();
+    this.#source.start();
   }
 
   close(): void {
-    this.#mirror.close();
+    this.#source.close();
     this.#listeners.clear();
   }
 

@@ -64,6 +64,12 @@ export interface OplogReplica {
   readonly vdiskId: VdiskId;
   state(): ReplicaState;
   /**
+   * Is there room for records of so many bytes? `undefined`: an `append` of them in this turn is taken.
+   * Else resolves when it is worth asking again. Owners ask before they append; peers need not, because
+   * the window of the link that feeds them bounds what they are given.
+   */
+  room(bytes: number): Promise<void> | undefined;
+  /**
    * Appends records with dense LSNs from `lastLsn + 1`; resolves `appended` when they are synced.
    * The records are in `read` at once; `epoch` must be at least the promised one and is promised by this.
    * @throws AntipodeError `DISK_FULL`, `DISK_FAILED`: nothing was acknowledged; the replica is failed for good after DISK_FAILED

@@ -7,10 +7,11 @@ import type { VdiskId } from "../../base/ids.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { OplogReplica, OplogReplicas } from "./contracts.ts";
 import { Journal } from "./journal.ts";
-import { OPLOG_LIMITS, type OplogLimits } from "./limits.ts";
+import { OPLOG_LIMITS, type OplogLimits, OWNERS_SHARE } from "./limits.ts";
 import { Recent } from "./recent.ts";
 import { type RecoveryOptions, recover } from "./recovery.ts";
 import { Replica } from "./replica.ts";
+import { Room } from "./room.ts";
 
 export interface OplogOptions extends RecoveryOptions {
   readonly clock: Clock;
@@ -53,6 +54,7 @@ export async function openOplog(options: OplogOptions): Promise<OplogReplicas> {
     codec,
     limits,
     recent: new Recent(limits.recentBytesMax),
+    room: new Room(Math.ceil(limits.pendingBytesMax / OWNERS_SHARE)),
     journal: () => journal,
     onHint: (replica: Replica) => hinted.add(replica),
   };

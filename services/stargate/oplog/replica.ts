@@ -24,6 +24,7 @@ import type { OplogLimits } from "./limits.ts";
 import { readBack } from "./readBack.ts";
 import type { Recent } from "./recent.ts";
 import type { Located, Replayed } from "./replay.ts";
+import type { Room } from "./room.ts";
 import type { Segment } from "./segment.ts";
 
 /** What a replica works with; shared by all replicas of a CVM. */
@@ -31,6 +32,7 @@ export interface ReplicaWorld {
   readonly codec: Codec;
   readonly limits: OplogLimits;
   readonly recent: Recent;
+  readonly room: Room;
   readonly journal: () => Journal;
   /** The replica has a trim to state with the next batch. */
   readonly onHint: (replica: Replica) => void;
@@ -112,6 +114,10 @@ export class Replica implements OplogReplica {
       undrainedBytes: this.#held.bytes,
       ...(unknownFrom === undefined ? {} : { unknownFrom }),
     };
+  }
+
+  room(bytes: number): Promise<void> | undefined {
+    return this.#world.room.wait(bytes);
   }
 
   async append(by: Epoch, records: readonly OplogRecord[]): Promise<AppendOutcome> {
@@ -270,7 +276,10 @@ export class Replica implements OplogReplica {
     const before = this.#now;
     this.#now = change.after;
     this.#waitingCount += 1;
-    return this.#world.journal().submit({
+    let bytes = 0;
+    for (const entry of change.entries) bytes += entryBytes(entry.data.length);
+    const leaveRoom = this.#world.room.enter(bytes);
+    const submitted = this.#world.journal().submit({
       slot: this.#slot,
       entries: change.entries,
       commit: (positions, segment) => {
@@ -286,6 +295,7 @@ export class Replica implements OplogReplica {
         this.#now = { ...before, drained };
       },
     });
+    return submitted.finally(leaveRoom);
   }
 
   #settle(held: Held, segment: Segment, position: number | undefined): void {

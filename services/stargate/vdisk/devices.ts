@@ -213,7 +213,7 @@ class VdiskDevice implements BlockDevice {
       try {
         const served = host.served(this.#id);
         if (served !== undefined) return await here(served);
-        const route = host.route(this.#id);
+        const route = await host.route(this.#id);
         if (route.kind === "there") return await there(this.#world.forwarderTo(route.cvm));
         if (route.kind === "nobody")
           throw new AntipodeError("OWNER_UNAVAILABLE", "no live CVM has the vDisk's oplog", {

@@ -4,40 +4,31 @@
  */
 
 import { fromUtf8 } from "../../base/bytes.ts";
-import { AntipodeError } from "../../base/errors.ts";
+import { AntipodeError, messageOf } from "../../base/errors.ts";
 import {
   type ContainerRecord,
   type OwnerRecord,
   siteKeys,
   type VdiskRecord,
 } from "../../base/siteRecords.ts";
-import type { Clock } from "../../platform/clock.ts";
-import type { Coordinator } from "../../platform/coordinator.ts";
-import type { Log } from "../../platform/log.ts";
+import { FollowedPrefix, type FollowPorts } from "../../platform/coordination/followedPrefix.ts";
 import { decodeContainer, decodeOwner, decodeVdisk } from "./records.ts";
-import { WatchedTable } from "./watchedTable.ts";
+
+/** Bounds how late a watch that tells nothing can make the view. */
+const RELIST_MS = 5000;
 
 export class SiteView {
-  readonly #vdisks: WatchedTable<VdiskRecord>;
-  readonly #owners: WatchedTable<OwnerRecord>;
-  readonly #containers: WatchedTable<ContainerRecord>;
-  readonly #live: WatchedTable<string>;
+  readonly #vdisks: Table<VdiskRecord>;
+  readonly #owners: Table<OwnerRecord>;
+  readonly #containers: Table<ContainerRecord>;
+  readonly #live: Table<string>;
   #byName = new Map<string, VdiskRecord>();
   readonly #listeners: (() => void)[] = [];
 
-  constructor(options: {
-    readonly coordinator: Coordinator;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
-    const table = <T>(prefix: string, decode: (value: Uint8Array) => T): WatchedTable<T> =>
-      new WatchedTable({
-        ...options,
-        prefix,
-        decode,
-        onChange: () => {
-          this.#onChange();
-        },
+  constructor(ports: FollowPorts) {
+    const table = <T>(prefix: string, decode: (value: Uint8Array) => T): Table<T> =>
+      followTable(ports, prefix, decode, () => {
+        this.#onChange();
       });
     this.#vdisks = table(siteKeys.vdisks, decodeVdisk);
     this.#owners = table(siteKeys.owners, decodeOwner);
@@ -45,18 +36,19 @@ export class SiteView {
     this.#live = table(siteKeys.livePrefix("stargate"), fromUtf8);
   }
 
+  /** Resolves when everything was read once, however long etcd is away. @throws AntipodeError `CANCELLED` */
   async start(): Promise<void> {
-    await this.#live.start();
-    await this.#containers.start();
-    await this.#owners.start();
-    await this.#vdisks.start();
+    for (const table of this.#tables()) table.source.start();
+    for (const table of this.#tables()) await table.source.ready();
   }
 
-  /** Reads vDisks and owners again: before saying that something does not exist. */
+  /**
+   * Reads vDisks and owners again: before saying that something does not exist.
+   * @throws AntipodeError `COORDINATOR_UNAVAILABLE`
+   */
   async refresh(): Promise<void> {
-    await this.#containers.refresh();
-    await this.#owners.refresh();
-    await this.#vdisks.refresh();
+    const tables = [this.#containers, this.#owners, this.#vdisks];
+    await Promise.all(tables.map((table) => table.source.refresh()));
   }
 
   /** Called after each change of anything. */
@@ -65,28 +57,26 @@ export class SiteView {
   }
 
   close(): void {
-    for (const table of [this.#vdisks, this.#owners, this.#containers, this.#live]) table.close();
+    for (const table of this.#tables()) table.source.close();
   }
 
   vdisk(id: string): VdiskRecord | undefined {
-    return this.#vdisks.get(id)?.value;
+    return this.#vdisks.values.get(id);
   }
   vdisks(): readonly VdiskRecord[] {
     return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
   containers(): readonly ContainerRecord[] {
-    return [...this.#containers.entries()]
-      .map(([, entry]) => entry.value)
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...this.#containers.values.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
   owner(id: string): OwnerRecord | undefined {
-    return this.#owners.get(id)?.value;
+    return this.#owners.values.get(id);
   }
   isLive(cvm: number): boolean {
-    return this.#live.get(String(cvm)) !== undefined;
+    return this.#live.values.has(String(cvm));
   }
   liveCvms(): readonly number[] {
-    return [...this.#live.entries()].map(([cvm]) => Number(cvm)).sort((a, b) => a - b);
+    return [...this.#live.values.keys()].map(Number).sort((a, b) => a - b);
   }
 
   /** By name, asking etcd when the view does not know it. @throws AntipodeError `VDISK_NOT_FOUND` */
@@ -102,8 +92,52 @@ export class SiteView {
 
   #onChange(): void {
     this.#byName = new Map(
-      [...this.#vdisks.entries()].map(([, entry]) => [entry.value.name, entry.value]),
+      [...this.#vdisks.values.values()].map((record) => [record.name, record]),
     );
     for (const listener of this.#listeners) listener();
   }
+
+  #tables(): readonly Table<unknown>[] {
+    return [this.#live, this.#containers, this.#owners, this.#vdisks];
+  }
+}
+
+/** The records below a prefix, by the part of the key after it. */
+interface Table<T> {
+  readonly source: FollowedPrefix;
+  readonly values: ReadonlyMap<string, T>;
+}
+
+/**
+ * A record that cannot be read leaves what was known before in place: a damaged record must not look
+ * like a deleted vDisk.
+ */
+function followTable<T>(
+  ports: FollowPorts,
+  prefix: string,
+  decode: (value: Uint8Array) => T,
+  settled: () => void,
+): Table<T> {
+  const values = new Map<string, T>();
+  const source = new FollowedPrefix(ports, {
+    prefix,
+    relistMs: RELIST_MS,
+    settled,
+    apply(key, entry) {
+      const suffix = key.slice(prefix.length);
+      if (entry === undefined) {
+        values.delete(suffix);
+        return;
+      }
+      try {
+        values.set(suffix, decode(entry.value));
+      } catch (error) {
+        ports.log.error(
+          { event: "view.recordUnreadable", key, reason: messageOf(error) },
+          "record in etcd is unreadable",
+        );
+      }
+    },
+  });
+  return { source, values };
 }

@@ -63,21 +63,21 @@ export class VdiskHost {
     return [...this.#owned.values()];
   }
 
-  /** Where to send a request. @throws AntipodeError `VDISK_NOT_FOUND` */
-  route(id: string): Route {
-    const owned = this.#owned.get(id);
-    if (owned !== undefined) return { kind: "here", owned };
-    const record = this.#view.owner(id);
-    if (record === undefined || this.#view.vdisk(id) === undefined)
+  /**
+   * Where to send a request. What the view does not know is looked for in etcd first: this process
+   * may be young, or its view late.
+   * @throws AntipodeError `VDISK_NOT_FOUND`, `COORDINATOR_UNAVAILABLE`
+   */
+  async route(id: string): Promise<Route> {
+    const known = this.#knownRoute(id);
+    if (known !== undefined) return known;
+    await this.#view.refresh();
+    const found = this.#knownRoute(id);
+    if (found === undefined)
       throw new AntipodeError("VDISK_NOT_FOUND", "the vDisk does not exist any more", {
         vdiskId: id,
       });
-    const { selfCvm } = this.#world.peers;
-    if (record.owner === selfCvm || this.#acquiring.has(id)) return { kind: "soon" };
-    if (this.#view.isLive(record.owner)) return { kind: "there", cvm: record.owner };
-    const heir = record.peers.find((cvm) => this.#view.isLive(cvm));
-    if (heir === undefined) return { kind: "nobody" };
-    return heir === selfCvm ? { kind: "soon" } : { kind: "there", cvm: heir };
+    return found;
   }
 
   /**
@@ -85,7 +85,9 @@ export class VdiskHost {
    * @throws AntipodeError `NOT_OWNER` with the owner in `details.owner`; `VDISK_NOT_FOUND`
    */
   async serve(id: string): Promise<OwnedVdisk> {
-    const route = this.route(id);
+    const owned = this.#owned.get(id);
+    if (owned !== undefined) return owned;
+    const route = await this.route(id);
     if (route.kind === "here") return route.owned;
     if (route.kind === "soon") return this.#acquire(id);
     throw new AntipodeError("NOT_OWNER", "another CVM serves the vDisk", {
@@ -100,6 +102,19 @@ export class VdiskHost {
     this.#timer?.cancel();
     for (const owned of [...this.#owned.values()])
       owned.depose(new AntipodeError("OWNER_UNAVAILABLE", "the CVM is shutting down"));
+  }
+
+  #knownRoute(id: string): Route | undefined {
+    const owned = this.#owned.get(id);
+    if (owned !== undefined) return { kind: "here", owned };
+    const record = this.#view.owner(id);
+    if (record === undefined || this.#view.vdisk(id) === undefined) return undefined;
+    const { selfCvm } = this.#world.peers;
+    if (record.owner === selfCvm || this.#acquiring.has(id)) return { kind: "soon" };
+    if (this.#view.isLive(record.owner)) return { kind: "there", cvm: record.owner };
+    const heir = record.peers.find((cvm) => this.#view.isLive(cvm));
+    if (heir === undefined) return { kind: "nobody" };
+    return heir === selfCvm ? { kind: "soon" } : { kind: "there", cvm: heir };
   }
 
   #acquire(id: string): Promise<OwnedVdisk> {

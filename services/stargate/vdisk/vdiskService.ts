@@ -85,7 +85,7 @@ async function atOwner<A>(
   here: (owned: OwnedVdisk) => Promise<A>,
 ): Promise<A> {
   await world.fence.accept(request.leaderEpoch);
-  const route = world.host.route(request.vdiskId);
+  const route = await world.host.route(request.vdiskId);
   if (route.kind === "there")
     return world.clientOf(route.cvm).unary(method, request, { deadlineMs: CONTROL_CALL_MS });
   return here(await world.host.serve(request.vdiskId));

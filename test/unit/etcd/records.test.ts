@@ -1,8 +1,7 @@
-/** Records and live sets over the coordinator (V1 of SPEC.md; P9, P10). */
+/** Checked records over the coordinator (P4, P10). */
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { utf8 } from "../../../services/base/bytes.ts";
-import { followLiveSet, type LiveSet } from "../../../services/platform/coordination/liveSet.ts";
 import {
   encodeRecord,
   listRecords,
@@ -10,7 +9,6 @@ import {
   readRecord,
 } from "../../../services/platform/coordination/records.ts";
 import { createFakeClock, type FakeClock } from "../../support/fakeClock.ts";
-import { createFakeLog, type FakeLog } from "../../support/fakeLog.ts";
 import {
   createMemoryEtcd,
   type MemoryConnection,
@@ -41,8 +39,6 @@ beforeEach(() => {
 
 const write = (key: string, value: Uint8Array): Promise<unknown> =>
   etcd.connect().transact({ when: [], then: [{ kind: "put", key, value }] });
-const remove = (key: string): Promise<unknown> =>
-  etcd.connect().transact({ when: [], then: [{ kind: "delete", key }] });
 
 describe("records", () => {
   it("reads what was written, and nothing where nothing is", async () => {
@@ -123,101 +119,5 @@ describe("records", () => {
     });
     expect(outcome).toEqual({ kind: "unchanged", value: { count: 5 } });
     expect((await connection.get("c"))?.version).toBe(1);
-  });
-});
-
-describe("live set", () => {
-  let log: FakeLog;
-  let changes: string[];
-  let live: LiveSet<Counter>;
-  const follow = (): void => {
-    log = createFakeLog();
-    changes = [];
-    live = followLiveSet({
-      coordinator: connection,
-      clock,
-      log,
-      prefix: "live/",
-      check: checkCounter,
-      onChange: (now) => changes.push([...now.keys()].sort().join(",")),
-    });
-  };
-
-  it("tells the first reading, then every change, once", async () => {
-    await write("live/1", encodeRecord({ count: 1 }));
-    follow();
-    await live.ready();
-    await write("live/2", encodeRecord({ count: 2 }));
-    await clock.tick(10);
-    await remove("live/1");
-    await clock.tick(5000);
-    expect(changes).toEqual(["1", "1,2", "2"]);
-    expect(live.current().get("2")).toEqual({ count: 2 });
-  });
-
-  it("sees a change within the poll when its watch is blind (P9)", async () => {
-    follow();
-    await live.ready();
-    connection.blindWatches(true);
-    await write("live/1", encodeRecord({ count: 1 }));
-    await clock.tick(1100);
-    expect([...live.current().keys()]).toEqual(["1"]);
-  });
-
-  it("never goes back to an older state when late events come (V1)", async () => {
-    follow();
-    await live.ready();
-    connection.blindWatches(true);
-    await write("live/1", encodeRecord({ count: 1 }));
-    await remove("live/1");
-    await clock.tick(1100);
-    connection.blindWatches(false);
-    await clock.tick(10);
-    expect(changes).toEqual([""]);
-  });
-
-  it("keeps the last known set while etcd is away, and catches up after (P9)", async () => {
-    await write("live/1", encodeRecord({ count: 1 }));
-    follow();
-    await live.ready();
-    connection.cut();
-    await remove("live/1");
-    await clock.tick(10_000);
-    expect([...live.current().keys()]).toEqual(["1"]);
-    connection.heal();
-    await clock.tick(2500);
-    expect([...live.current().keys()]).toEqual([]);
-  });
-
-  it("goes on after a compaction of what its watch had to see", async () => {
-    follow();
-    await live.ready();
-    connection.blindWatches(true);
-    await write("live/1", encodeRecord({ count: 1 }));
-    await write("live/2", encodeRecord({ count: 1 }));
-    etcd.compact(etcd.core.keyspace.revision);
-    connection.blindWatches(false);
-    await clock.tick(2500);
-    await write("live/3", encodeRecord({ count: 1 }));
-    await clock.tick(10);
-    expect([...live.current().keys()]).toEqual(["1", "2", "3"]);
-  });
-
-  it("leaves out a record that it cannot read, and says so (P10)", async () => {
-    await write("live/1", utf8("no json"));
-    await write("live/2", encodeRecord({ count: 2 }));
-    follow();
-    await live.ready();
-    expect([...live.current().keys()]).toEqual(["2"]);
-    expect(log.of("live.record.bad").length).toBeGreaterThan(0);
-  });
-
-  it("tells nothing after it was closed", async () => {
-    follow();
-    await live.ready();
-    live.close();
-    await write("live/1", encodeRecord({ count: 1 }));
-    await clock.tick(3000);
-    expect(changes).toEqual([""]);
   });
 });
