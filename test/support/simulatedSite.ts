@@ -4,6 +4,7 @@
  * NBD to them as a real one would. One seed gives one execution.
  */
 
+import { wallMs } from "../../services/base/ids.ts";
 import { createPrng, type Prng } from "../../services/base/prng.ts";
 import type { CvmConfig, MemberConfig } from "../../services/base/siteConfig.ts";
 import { MIB } from "../../services/base/units.ts";
@@ -185,13 +186,15 @@ export async function simulatedSite(options: {
       const client = network.host(CLIENT_HOST).rpc.connect({ host: hostOf(1), port: 2009 });
       const deadline = { deadlineMs: CALL_MS };
       const container = `rf${replicationFactor}`;
-      await wait(
-        client.unary(
-          VdiskService.createContainer,
-          { name: container, replicationFactor, compression: true },
-          deadline,
-        ),
-      );
+      const { containers } = await wait(client.unary(VdiskService.listContainers, {}, deadline));
+      if (!containers.some((one) => one.name === container))
+        await wait(
+          client.unary(
+            VdiskService.createContainer,
+            { name: container, replicationFactor, compression: true },
+            deadline,
+          ),
+        );
       await wait(
         client.unary(
           VdiskService.createVdisk,
@@ -283,7 +286,8 @@ function mortalClock(real: Clock): MortalClock {
     });
   return {
     now: () => real.now(),
-    wall: () => real.wall(),
+    // Whole milliseconds, as a real one; delays in the simulated network are shorter.
+    wall: () => wallMs(Math.floor(real.wall())),
     after,
     async sleep(delayMs, signal) {
       await real.sleep(delayMs, signal);

@@ -10,7 +10,10 @@ export interface OplogLimits {
   readonly segmentBytes: number;
   /** One write and one sync carry at most this, except for a single larger submission. */
   readonly batchBytesMax: number;
-  /** What waits for the disk; more is refused with OVERLOADED. Twice what all owners may have in flight to a CVM. */
+  /**
+   * What waits for the disk; more is refused with OVERLOADED. Own owners take a quarter of it (OWNERS_SHARE)
+   * and then wait; the links of 24 other CVMs with 8 MiB in flight each take the rest.
+   */
   readonly pendingBytesMax: number;
   /** Record data kept in memory for reads, over all vDisks. */
   readonly recentBytesMax: number;
@@ -27,6 +30,9 @@ export interface OplogLimits {
   /** Records further apart than this in a segment are read one by one. */
   readonly readGapBytesMax: number;
 }
+
+/** A CVM's own owners may have this part of `pendingBytesMax` on its way to the disk. */
+export const OWNERS_SHARE = 4;
 
 export const OPLOG_LIMITS: OplogLimits = {
   segmentBytes: 64 * MIB,

@@ -15,7 +15,7 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { AntipodeError } from "../../base/errors.ts";
+import { AntipodeError, codeOf } from "../../base/errors.ts";
 import {
   epoch as asEpoch,
   lsn as asLsn,
@@ -31,6 +31,7 @@ import {
   READ_LEASE_MS,
 } from "../vdisk/limits.ts";
 import type { OplogRecord, OplogReplica, RecordKind } from "./contracts.ts";
+import { entryBytes } from "./entry.ts";
 import type { PeerLink } from "./peerLink.ts";
 
 /** A record without its place in the log. */
@@ -60,6 +61,8 @@ interface Peer {
   counted: boolean;
   /** streaming: gets every new batch; catching: is being sent the tail; lost: gets nothing. */
   state: "streaming" | "catching" | "lost";
+  /** Why it is lost. */
+  reason: unknown;
   ackedLsn: number;
   leaseUntilMs: number;
 }
@@ -88,6 +91,8 @@ export class OwnerLog {
   #entries: (Entry | undefined)[] = [];
   #head = 0;
   #flushScheduled = false;
+  /** The own journal is behind: records wait here, in order, and are in no batch. */
+  #waitsForRoom = false;
   #holds = 0;
   #trimPins = 0;
   #trimTarget = 0;
@@ -218,6 +223,7 @@ export class OwnerLog {
       link: options.link,
       counted: options.counted,
       state: "catching",
+      reason: undefined,
       ackedLsn: options.lastLsn,
       leaseUntilMs: 0,
     };
@@ -250,9 +256,12 @@ export class OwnerLog {
     if (this.#peers.get(peer.cvm) !== peer)
       throw new AntipodeError("CANCELLED", "the peer was taken out while it caught up");
     if (peer.state === "lost")
-      throw new AntipodeError("PEER_UNREACHABLE", "the peer was lost while it caught up", {
-        cvm: peer.cvm,
-      });
+      throw new AntipodeError(
+        codeOf(peer.reason) === "OVERLOADED" ? "OVERLOADED" : "PEER_UNREACHABLE",
+        "the peer was lost while it caught up",
+        { cvm: peer.cvm },
+        peer.reason,
+      );
   }
 
   /** From now on commits wait for this peer too. */
@@ -302,14 +311,25 @@ export class OwnerLog {
     this.#flushScheduled = true;
     void Promise.resolve().then(() => {
       this.#flushScheduled = false;
-      while (this.#stopped === undefined && this.#flushLsn < this.#nextLsn) this.#flush();
+      while (this.#stopped === undefined && !this.#waitsForRoom && this.#flushLsn < this.#nextLsn)
+        this.#flush();
     });
   }
 
+  /** Sends the next batch everywhere; or nowhere yet, when the own journal has no room for it. */
   #flush(): void {
     const records = this.#takeBatch();
     const last = records.at(-1);
     assert(last !== undefined, "a batch has records");
+    const room = this.#replica.room(journalBytes(records));
+    if (room !== undefined) {
+      this.#waitsForRoom = true;
+      void room.then(() => {
+        this.#waitsForRoom = false;
+        this.#scheduleFlush();
+      });
+      return;
+    }
     this.#flushLsn = last.lsn + 1;
     void this.#appendLocally(records, last.lsn);
     for (const peer of this.#peers.values())
@@ -370,7 +390,7 @@ export class OwnerLog {
         this.#lose(
           peer,
           new AntipodeError(
-            "PEER_UNREACHABLE",
+            outcome.errorCode === "OVERLOADED" ? "OVERLOADED" : "PEER_UNREACHABLE",
             `a peer's oplog does not follow: ${outcome.kind} ${outcome.errorMessage}`,
             { cvm: peer.cvm },
           ),
@@ -386,6 +406,7 @@ export class OwnerLog {
     if (peer.state === "lost") return;
     const wasCatching = peer.state === "catching";
     peer.state = "lost";
+    peer.reason = reason;
     // While it catches up, `attach` reports the loss to whoever called it.
     if (!wasCatching) this.#events.onPeerLost(peer.cvm, reason);
   }
@@ -425,6 +446,12 @@ export class OwnerLog {
       this.#head = 0;
     }
   }
+}
+
+function journalBytes(records: readonly OplogRecord[]): number {
+  let bytes = 0;
+  for (const record of records) bytes += entryBytes(record.data.length);
+  return bytes;
 }
 
 function upToBytes(records: readonly OplogRecord[], bytesMax: number): readonly OplogRecord[] {

@@ -29,6 +29,8 @@ export const PEER_BYTES_IN_FLIGHT_MAX = 32 * MIB;
 export const PEER_ANSWER_MS_MAX: number = 4000;
 /** How long an owner tries to reach a lost peer again before it removes it. */
 export const PEER_RESUME_MS = 500;
+/** A peer that answers that its disk is behind keeps its place for so long; a disk that takes nothing for a minute has failed. */
+export const PEER_BUSY_MS_MAX = 60_000;
 /** How long a new owner waits for a listed peer that does not answer (it may be restarting) before it removes it. */
 export const TAKEOVER_PATIENCE_MS = 1500;
 /** How often an owner looks whether copies are missing and can be replaced. */

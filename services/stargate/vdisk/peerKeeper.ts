@@ -17,7 +17,7 @@ import type { Log } from "../../platform/log.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
 import { levelPeer } from "../oplog/levelling.ts";
 import type { PeerLink } from "../oplog/peerLink.ts";
-import { PEER_RESUME_MS, RECONFIGURE_EVERY_MS } from "./limits.ts";
+import { PEER_BUSY_MS_MAX, PEER_RESUME_MS, RECONFIGURE_EVERY_MS } from "./limits.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
 
 /** Longest time that acknowledgements wait for a replacement to catch up. */
@@ -73,6 +73,11 @@ export async function levelAndAttach(
   } finally {
     unpin();
   }
+}
+
+/** How long a peer is asked again after this error: one that says that its disk is behind lives and gets on. */
+export function patienceMs(error: unknown, otherwiseMs: number): number {
+  return codeOf(error) === "OVERLOADED" ? PEER_BUSY_MS_MAX : otherwiseMs;
 }
 
 export class PeerKeeper {
@@ -148,8 +153,8 @@ export class PeerKeeper {
   /** Reaches the peer again, or takes it out of the record. */
   async #settleLost(cvm: number): Promise<void> {
     const { seat } = this.#owned;
-    const until = this.#world.clock.now() + PEER_RESUME_MS;
-    do {
+    const startedAtMs = this.#world.clock.now();
+    for (;;) {
       try {
         await levelAndAttach(this.#owned, this.#world, { cvm, counted: true, reliedOn: true });
         return;
@@ -157,8 +162,9 @@ export class PeerKeeper {
         if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
         if (codeOf(error) === "OPLOG_CORRUPT") break;
         await this.#world.clock.sleep(RETRY_PAUSE_MS);
+        if (this.#world.clock.now() >= startedAtMs + patienceMs(error, PEER_RESUME_MS)) break;
       }
-    } while (this.#world.clock.now() < until);
+    }
     if (this.#spare() !== undefined) this.#hold();
     await this.#changePeers(seat.record.peers.filter((peer) => peer !== cvm));
     this.#world.logger.warn(

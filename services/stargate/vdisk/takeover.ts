@@ -27,7 +27,7 @@ import { LEVEL_BATCH_RECORDS, READ_LEASE_WAIT_MS, TAKEOVER_PATIENCE_MS } from ".
 import { createOverlay } from "./overlay.ts";
 import { OwnedVdisk, type VdiskWorld } from "./ownedVdisk.ts";
 import { missing, OwnerSeat } from "./ownerSeat.ts";
-import { levelAndAttach, PeerKeeper, type PeerWorld } from "./peerKeeper.ts";
+import { levelAndAttach, PeerKeeper, type PeerWorld, patienceMs } from "./peerKeeper.ts";
 import { decodeMap, decodeOwner } from "./records.ts";
 
 export interface TakeoverWorld {
@@ -240,7 +240,7 @@ async function levelListed(
 ): Promise<void> {
   const { clock, logger } = world.vdisks;
   const { selfCvm } = world.peers;
-  const until = clock.now() + TAKEOVER_PATIENCE_MS;
+  const startedAtMs = clock.now();
   const reliedOn = seat.record.served;
   const levelOne = async (cvm: number): Promise<number | undefined> => {
     for (;;) {
@@ -249,6 +249,7 @@ async function levelListed(
         return cvm;
       } catch (error) {
         if (codeOf(error) === "STALE_EPOCH") throw error;
+        const until = startedAtMs + patienceMs(error, TAKEOVER_PATIENCE_MS);
         if (clock.now() >= until || codeOf(error) === "OPLOG_CORRUPT") {
           logger.warn(
             { event: "vdisk.peerAbsent", vdisk: target.id, peer: cvm, reason: messageOf(error) },

@@ -63,6 +63,7 @@ describe("a writer that waits for room in the log", () => {
       Object.assign(Object.create(replica) as OplogReplica, {
         vdiskId: DISK_A,
         append: replica.append.bind(replica),
+        room: replica.room.bind(replica),
         read: replica.read.bind(replica),
         trim: replica.trim.bind(replica),
         state: () => ({ ...replica.state(), undrainedBytes: pinnedBytes }),
