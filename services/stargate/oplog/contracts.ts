@@ -45,8 +45,9 @@ export interface ReplicaState {
   /** Bytes of records after `drainedLsn`, data and headers. */
   readonly undrainedBytes: number;
   /**
-   * Present when recovery found damage: records from this LSN on (`lastLsn + 1`) may have existed here
-   * and are lost. Such a replica can be read and may promise, but refuses `append` and
+   * Present when damage was found: records from this LSN on are not to be trusted. By recovery: they may
+   * have existed here and are lost, and this is `lastLsn + 1`. By a `read`: the record fails its check.
+   * Such a replica can be read before this LSN and may promise, but refuses `append` and
    * `truncateAfter` with `OPLOG_CORRUPT` until it is `reset`.
    */
   readonly unknownFrom?: Lsn;
@@ -89,7 +90,7 @@ export interface OplogReplica {
   /**
    * Records `from`..`to` inclusive, data verified against its checksum, from memory where it is still
    * there, else from the journal.
-   * @throws AntipodeError `OPLOG_CORRUPT` when a record fails its check
+   * @throws AntipodeError `OPLOG_CORRUPT` when a record fails its check twice; the replica is damaged from then on
    */
   read(from: Lsn, to: Lsn): Promise<readonly OplogRecord[]>;
   /** The log up to `lsn` is in the block map: its space may be used again. Not synced: it may be forgotten in a crash. */

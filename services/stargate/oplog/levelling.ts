@@ -81,6 +81,10 @@ export async function levelPeer(options: {
   if (reliedOn && fenced.copy !== "whole") return { kind: "copyLost" };
   if (!fenced.granted) return { kind: "deposed", promisedEpoch: asEpoch(fenced.promisedEpoch) };
 
+  if (replica.state().unknownFrom !== undefined)
+    throw new AntipodeError("OPLOG_CORRUPT", "the owner's own log is damaged: it levels nobody", {
+      vdiskId,
+    });
   let decision = decideLevelling(replica.state(), fenced, (at) => replica.epochAt(at));
   if (decision.kind === "continue") return { kind: "levelled", lastLsn: decision.lastLsn };
   if (decision.kind === "truncate") {

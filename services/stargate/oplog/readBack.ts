@@ -4,7 +4,7 @@
  */
 
 import { AntipodeError } from "../../base/errors.ts";
-import type { VdiskId } from "../../base/ids.ts";
+import type { Lsn, VdiskId } from "../../base/ids.ts";
 import type { Codec } from "../../platform/codec.ts";
 import { ENTRY_HEADER_BYTES, entryBytes, isDataIntact, readEntryHeader } from "./entry.ts";
 import type { Held } from "./held.ts";
@@ -15,6 +15,21 @@ export interface ReadBackOptions {
   readonly codec: Codec;
   readonly limits: OplogLimits;
   readonly vdiskId: VdiskId;
+}
+
+/** `OPLOG_CORRUPT`: a record in the journal fails its check. */
+export class CorruptRecord extends AntipodeError {
+  readonly lsn: Lsn;
+
+  constructor({ vdiskId }: ReadBackOptions, held: Held) {
+    super("OPLOG_CORRUPT", `record ${held.lsn} of the oplog fails its check`, {
+      vdiskId,
+      lsn: held.lsn,
+      segment: held.segment?.sequence ?? 0,
+      position: held.position,
+    });
+    this.lsn = held.lsn;
+  }
 }
 
 interface Run {
@@ -77,10 +92,5 @@ function extract(options: ReadBackOptions, run: Run, held: Held, bytes: Uint8Arr
   const isSame =
     header?.vdiskId === vdiskId && header.lsn === held.lsn && header.epoch === held.epoch;
   if (header !== undefined && isSame && isDataIntact(codec, header, data, place)) return data;
-  throw new AntipodeError("OPLOG_CORRUPT", `record ${held.lsn} of the oplog fails its check`, {
-    vdiskId,
-    lsn: held.lsn,
-    segment: run.segment.sequence,
-    position: held.position,
-  });
+  throw new CorruptRecord(options, held);
 }

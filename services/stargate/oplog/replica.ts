@@ -11,7 +11,7 @@
 
 import { assert, present } from "../../base/assert.ts";
 import { fromHex } from "../../base/bytes.ts";
-import { AntipodeError } from "../../base/errors.ts";
+import { AntipodeError, codeOf } from "../../base/errors.ts";
 import { type Epoch, epoch, type Lsn, lsn, type VdiskId } from "../../base/ids.ts";
 import { CHUNK_SIZE_BYTES, FINGERPRINT_SIZE_BYTES } from "../../base/units.ts";
 import type { Codec } from "../../platform/codec.ts";
@@ -21,7 +21,7 @@ import { type EntryKind, entryBytes, type NewEntry } from "./entry.ts";
 import { type Held, HeldRecords } from "./held.ts";
 import type { CheckpointEntry, Journal } from "./journal.ts";
 import type { OplogLimits } from "./limits.ts";
-import { readBack } from "./readBack.ts";
+import { CorruptRecord, readBack } from "./readBack.ts";
 import type { Recent } from "./recent.ts";
 import type { Located, Replayed } from "./replay.ts";
 import type { Room } from "./room.ts";
@@ -66,6 +66,11 @@ export class Replica implements OplogReplica {
   #durable = NOTHING;
   /** Submissions that wait for the journal, and those of them that drop records. */
   #waitingCount = 0;
+  /**
+   * Lowest record that failed its check when it was read. It is held on: its segment stays, so that a
+   * restart finds the same damage.
+   */
+  #rottenFrom: Lsn | undefined;
   #cutsWaiting = 0;
 
   constructor(vdiskId: VdiskId, world: ReplicaWorld) {
@@ -105,7 +110,8 @@ export class Replica implements OplogReplica {
   }
 
   state(): ReplicaState {
-    const { promised, drained, last, lastEpoch, unknownFrom } = this.#now;
+    const { promised, drained, last, lastEpoch } = this.#now;
+    const unknownFrom = this.#rottenFrom ?? this.#now.unknownFrom;
     return {
       promisedEpoch: promised,
       drainedLsn: drained,
@@ -205,7 +211,7 @@ export class Replica implements OplogReplica {
     // Data that leave memory while others are read must still be the answer.
     const inMemory = records.map((held) => held.data);
     const missing = records.filter((held) => held.data === undefined);
-    const found = await readBack({ ...this.#world, vdiskId: this.vdiskId }, missing);
+    const found = await this.#readBack(missing);
     return records.map(({ lsn: at, epoch: of, kind, offsetBytes, lengthBytes }, i) => {
       const held = present(records[i], "the record exists");
       const data = present(inMemory[i] ?? found.get(held), "a record's data are somewhere");
@@ -213,7 +219,30 @@ export class Replica implements OplogReplica {
     });
   }
 
+  /** A second look tells rot from a read that went wrong. */
+  async #readBack(missing: readonly Held[]): Promise<ReadonlyMap<Held, Uint8Array>> {
+    const options = { ...this.#world, vdiskId: this.vdiskId };
+    try {
+      return await readBack(options, missing);
+    } catch (error) {
+      if (codeOf(error) !== "OPLOG_CORRUPT") throw error;
+    }
+    try {
+      return await readBack(options, missing);
+    } catch (error) {
+      if (error instanceof CorruptRecord) this.#onRotten(error.lsn);
+      throw error;
+    }
+  }
+
+  /** Unless the record went meanwhile: drained, cut off, or with a reset. */
+  #onRotten(at: Lsn): void {
+    if (this.#held.at(at) === undefined) return;
+    this.#rottenFrom = lsn(Math.min(at, this.#rottenFrom ?? at));
+  }
+
   trim(to: Lsn): void {
+    if (this.#rottenFrom !== undefined) return;
     const target = lsn(Math.min(to, this.#now.last, this.#durable.last));
     if (this.#cutsWaiting > 0 || target <= this.#now.drained) return;
     this.#held.dropThrough(target, (held) => {
@@ -252,6 +281,8 @@ export class Replica implements OplogReplica {
     const { drained } = this.#now;
     const isRestart = change.entries[0]?.kind !== "truncate";
     const dropped = this.#held.dropAfter(isRestart ? drained : change.after.last);
+    const rottenBefore = this.#rottenFrom;
+    if (isRestart) this.#rottenFrom = undefined;
     this.#cutsWaiting += 1;
     return this.#submit({
       ...change,
@@ -263,6 +294,7 @@ export class Replica implements OplogReplica {
       onUndo: () => {
         this.#cutsWaiting -= 1;
         for (const held of dropped) this.#held.push(held);
+        this.#rottenFrom = rottenBefore;
       },
     });
   }
@@ -319,10 +351,11 @@ export class Replica implements OplogReplica {
   }
 
   #refuseDamaged(): void {
-    if (this.#now.unknownFrom === undefined) return;
+    const { unknownFrom } = this.state();
+    if (unknownFrom === undefined) return;
     throw new AntipodeError("OPLOG_CORRUPT", "this copy of the oplog is damaged: reset it", {
       vdiskId: this.vdiskId,
-      unknownFromLsn: this.#now.unknownFrom,
+      unknownFromLsn: unknownFrom,
     });
   }
 

@@ -230,10 +230,14 @@ function cutRoot(world: DrainWorld, cutId: string, root: Root, at: Lsn): Operati
   return { kind: "put", key: siteKeys.cutRoot(cutId, world.vdiskId), value: encodeRecord(record) };
 }
 
-/** Errors after which trying again can help: everything but being deposed, stopped or a bug. */
+/** Errors after which trying again can help: everything but being deposed, stopped, rot in the own log, or a bug. */
 export function isDrainRetryable(error: unknown): boolean {
   const code = codeOf(error);
   return (
-    code !== undefined && code !== "STALE_EPOCH" && code !== "CANCELLED" && code !== "INTERNAL"
+    code !== undefined &&
+    code !== "STALE_EPOCH" &&
+    code !== "CANCELLED" &&
+    code !== "OPLOG_CORRUPT" &&
+    code !== "INTERNAL"
   );
 }

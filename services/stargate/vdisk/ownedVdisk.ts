@@ -21,6 +21,7 @@ import type { BlockRun } from "../nbd/blockDevice.ts";
 import type { OplogRecord, OplogReplica } from "../oplog/contracts.ts";
 import type { OwnerLog } from "../oplog/ownerLog.ts";
 import { storeAligned } from "./bypass.ts";
+import { damagedCopyError, isDamaged, logDamagedCopy } from "./damagedCopy.ts";
 import type { MapState } from "./drainer.ts";
 import { type DrainLoop, startDrainLoop } from "./drainLoop.ts";
 import { HoldGate } from "./holdGate.ts";
@@ -126,7 +127,11 @@ export class OwnedVdisk {
     this.#check(offset, length);
     this.#requests += 1;
     await this.#ensureReadable();
-    return readRange(this.#reads, offset, length);
+    try {
+      return await readRange(this.#reads, offset, length);
+    } catch (error) {
+      throw isDamaged(this.#replica) ? this.giveUp(error) : error;
+    }
   }
 
   /**
@@ -202,6 +207,19 @@ export class OwnedVdisk {
     this.#onDeposed(reason);
   }
 
+  /**
+   * Ends serving because the own copy of the log is damaged: the next takeover hands the vDisk over to
+   * another copy. @returns what to tell whoever met the damage
+   */
+  giveUp(cause: unknown): AntipodeError {
+    const otherCopies = this.seat.record.peers.length - 1;
+    if (this.#deposed === undefined)
+      logDamagedCopy(this.#world.logger, this.record, this.#replica, otherCopies);
+    const error = damagedCopyError(this.record, this.#replica, otherCopies, cause);
+    this.depose(error);
+    return error;
+  }
+
   // ---- inside ----
 
   #startDrain(): DrainLoop {
@@ -241,6 +259,10 @@ export class OwnedVdisk {
         );
       },
       onFailure: (error) => {
+        if (isDamaged(this.#replica)) {
+          this.giveUp(error);
+          return;
+        }
         world.logger.error(
           { event: "drain.stopped", vdisk: record.id, err: error },
           "drain cannot go on",

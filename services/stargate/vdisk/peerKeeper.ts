@@ -17,6 +17,7 @@ import type { Log } from "../../platform/log.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
 import { levelPeer } from "../oplog/levelling.ts";
 import type { PeerLink } from "../oplog/peerLink.ts";
+import { isDamaged } from "./damagedCopy.ts";
 import { PEER_BUSY_MS_MAX, PEER_RESUME_MS, RECONFIGURE_EVERY_MS } from "./limits.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
 
@@ -126,6 +127,7 @@ export class PeerKeeper {
       await this.#fillUp();
     } catch (error) {
       if (codeOf(error) === "STALE_EPOCH") this.#depose(error as AntipodeError);
+      else if (isDamaged(this.#owned.replica)) this.#owned.giveUp(error);
       else if (!this.#isOver())
         this.#world.logger.warn(
           { event: "oplog.reconfigureFailed", vdisk: this.#owned.id, err: error },
@@ -140,6 +142,12 @@ export class PeerKeeper {
 
   #isOver(): boolean {
     return this.#owned.deposed;
+  }
+
+  /** The fault is this owner's, not the peer's. */
+  #isHopeless(error: unknown): boolean {
+    const { deposed, replica } = this.#owned;
+    return codeOf(error) === "STALE_EPOCH" || deposed || isDamaged(replica);
   }
 
   /** Listed peers that do not follow. */
@@ -159,7 +167,7 @@ export class PeerKeeper {
         await levelAndAttach(this.#owned, this.#world, { cvm, counted: true, reliedOn: true });
         return;
       } catch (error) {
-        if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
+        if (this.#isHopeless(error)) throw error;
         if (codeOf(error) === "OPLOG_CORRUPT") break;
         await this.#world.clock.sleep(RETRY_PAUSE_MS);
         if (this.#world.clock.now() >= startedAtMs + patienceMs(error, PEER_RESUME_MS)) break;
@@ -184,7 +192,7 @@ export class PeerKeeper {
         log.count(cvm);
       } catch (error) {
         log.detach(cvm);
-        if (codeOf(error) === "STALE_EPOCH" || this.#owned.deposed) throw error;
+        if (this.#isHopeless(error)) throw error;
         this.#world.logger.warn(
           { event: "oplog.peerNotAdded", vdisk: this.#owned.id, peer: cvm, err: error },
           "oplog peer could not be added",

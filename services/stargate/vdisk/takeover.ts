@@ -8,7 +8,7 @@
  * 3. promise the epoch in the own replica: the old owner gets no more answers from here;
  * 4. read the block-map record: it cannot change any more, the old owner's commits are refused;
  * 5. wait out the read lease that this CVM last granted to the old owner, perhaps just before it restarted;
- * 6. level every other listed peer and send it our tail; who does not answer in time is removed
+ * 6. read the own tail whole, then level every other listed peer and send it our tail; who does not answer in time is removed
  *    from the record before anything is served;
  * 7. serve: our tail counts as committed, because every listed peer has it now.
  *
@@ -22,6 +22,7 @@ import { rootFromHex } from "../blockmap/fingerprints.ts";
 import type { OplogRecord, OplogReplica, OplogReplicas } from "../oplog/contracts.ts";
 import { OwnerLog } from "../oplog/ownerLog.ts";
 import { copyOf, type ReadGrants } from "../oplog/peerServer.ts";
+import { damagedCopyError, isDamaged, logDamagedCopy } from "./damagedCopy.ts";
 import type { MapState } from "./drainer.ts";
 import { LEVEL_BATCH_RECORDS, READ_LEASE_WAIT_MS, TAKEOVER_PATIENCE_MS } from "./limits.ts";
 import { createOverlay } from "./overlay.ts";
@@ -71,11 +72,19 @@ export async function takeOver(
     failure: undefined,
   };
   const log = wiredLog(record, replica, seat, wiring);
-  await levelListed(world, { id: replica.vdiskId, log, replica }, seat);
   const overlay = createOverlay();
-  const markers = await adoptTail(replica, state, (one) => {
-    overlay.apply(one);
-  });
+  let markers: readonly Lsn[];
+  try {
+    // All of the own tail is read before any other copy is touched: rot in it must cost only this copy.
+    markers = await adoptTail(replica, state, (one) => {
+      overlay.apply(one);
+    });
+    await levelListed(world, { id: replica.vdiskId, log, replica }, seat);
+  } catch (error) {
+    if (!isDamaged(replica)) throw error;
+    logDamagedCopy(vdisks.logger, record, replica, seat.record.peers.length - 1);
+    return handOver(world, record, { seat, replica });
+  }
   if (wiring.failure !== undefined) throw wiring.failure;
   const owned = new OwnedVdisk({
     world: vdisks,
@@ -142,7 +151,8 @@ function wiredLog(
         depose(new AntipodeError("STALE_EPOCH", "a peer follows a higher epoch", details));
       },
       onLocalFailure: (error) => {
-        depose(localFailure(record, error));
+        if (wiring.owned !== undefined && isDamaged(replica)) wiring.owned.giveUp(error);
+        else depose(localFailure(record, error));
       },
     },
   });
@@ -181,7 +191,8 @@ async function winSeat(
     record: found,
     revision: entry.modRevision,
   });
-  if (found.served && copyOf(replica.state()) !== "whole") return handOver(world, record, seat);
+  if (found.served && copyOf(replica.state()) !== "whole")
+    return handOver(world, record, { seat, replica });
   const outcome = await seat.advance(selfCvm, found.peers);
   if (outcome.kind === "deposed")
     throw new AntipodeError("NOT_OWNER", "another CVM took over first", {
@@ -195,22 +206,16 @@ async function winSeat(
 async function handOver(
   world: TakeoverWorld,
   record: VdiskRecord,
-  seat: OwnerSeat,
+  { seat, replica }: { readonly seat: OwnerSeat; readonly replica: OplogReplica },
 ): Promise<never> {
   const { peers } = world;
   const { selfCvm } = peers;
   const others = seat.record.peers.filter((cvm) => cvm !== selfCvm);
-  if (others.length === 0)
-    throw new AntipodeError("OPLOG_CORRUPT", "the only copy of the oplog is damaged or gone", {
-      vdisk: record.name,
-      cvm: selfCvm,
-    });
+  const error = damagedCopyError(record, replica, others.length);
+  if (others.length === 0) throw error;
   const heir = peers.candidates(record.id).find((cvm) => others.includes(cvm));
   if (heir !== undefined) await seat.advance(heir, others);
-  throw new AntipodeError("NOT_OWNER", "this CVM's copy of the oplog is damaged or gone", {
-    vdisk: record.name,
-    owner: heir ?? 0,
-  });
+  throw error;
 }
 
 /** The block map as the old owner left it; the replica forgets what is in it. */
@@ -248,7 +253,7 @@ async function levelListed(
         await levelAndAttach(target, world.peers, { cvm, counted: true, reliedOn });
         return cvm;
       } catch (error) {
-        if (codeOf(error) === "STALE_EPOCH") throw error;
+        if (codeOf(error) === "STALE_EPOCH" || isDamaged(target.replica)) throw error;
         const until = startedAtMs + patienceMs(error, TAKEOVER_PATIENCE_MS);
         if (clock.now() >= until || codeOf(error) === "OPLOG_CORRUPT") {
           logger.warn(

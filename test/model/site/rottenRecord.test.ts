@@ -1,0 +1,118 @@
+/**
+ * P1, P7, P9: a record of the oplog that rots under an owner that serves. With another copy the vDisk is
+ * handed over and goes on; without one nobody is told wrong bytes, and nothing is tried for ever.
+ */
+
+import { describe, expect, it } from "vitest";
+import type { OwnerRecord } from "../../../services/base/siteRecords.ts";
+import { siteKeys } from "../../../services/base/siteRecords.ts";
+import { MIB } from "../../../services/base/units.ts";
+import type { NbdClient } from "../../../services/guest/index.ts";
+import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
+import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+
+const SLOT_BYTES = 4096;
+const WRITES = 24;
+const ROTTEN = 12;
+const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
+
+async function ownerOf(site: SimulatedSite): Promise<OwnerRecord> {
+  const { entries } = await site.wait(site.etcd.connect().list(siteKeys.owners));
+  const [entry] = entries;
+  if (entry === undefined) throw new Error("no vDisk");
+  return decodeOwner(entry.value);
+}
+
+/** Flips a byte inside the data of one record that is not drained. */
+function rot(site: SimulatedSite, cvm: number, fill: number): void {
+  const disk = site.diskOf(cvm);
+  for (const path of disk.paths().filter((one) => one.startsWith("oplog/"))) {
+    const bytes = disk.content(path) ?? new Uint8Array(0);
+    for (let at = 0; at + SLOT_BYTES <= bytes.length; at += 8)
+      if (bytes.subarray(at, at + SLOT_BYTES).every((byte) => byte === fill)) {
+        disk.corrupt(path, at + 100);
+        return;
+      }
+  }
+  throw new Error("the record is not in the journal");
+}
+
+/** A vDisk with records in its log only, nothing of them in memory, and one of them rotten at the owner. */
+async function rotten(
+  replicationFactor: number,
+): Promise<{ readonly site: SimulatedSite; readonly owner: number; readonly client: NbdClient }> {
+  const site = await simulatedSite({
+    seed: replicationFactor,
+    cvms: 3,
+    oplog: { recentBytesMax: 0 },
+  });
+  for (const cvm of site.cvms) site.start(cvm);
+  await site.clock.tickUntil(() => site.cvms.every((cvm) => site.isRunning(cvm)), 30_000);
+  await site.createVdisk("disk", 4 * MIB, replicationFactor);
+  const client = await site.wait(site.openDisk("disk", 1));
+  for (let i = 0; i < WRITES; i++)
+    await site.wait(client.write(i * SLOT_BYTES, new Uint8Array(SLOT_BYTES).fill(i + 1)));
+  const { owner } = await ownerOf(site);
+  rot(site, owner, ROTTEN);
+  return { site, owner, client };
+}
+
+async function readAll(site: SimulatedSite, client: NbdClient): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (let i = 0; i < WRITES; i++)
+    found.push((await site.wait(client.read(i * SLOT_BYTES, SLOT_BYTES)))[17] ?? -1);
+  return found;
+}
+
+describe("a record that rots at an owner that serves", () => {
+  for (const replicationFactor of [2, 3])
+    for (const who of ["a read", "the drain"] as const)
+      it(`and is met by ${who} costs no write: another copy takes over, with RF ${replicationFactor} (P1, P7, P9)`, async () => {
+        const { site, owner, client } = await rotten(replicationFactor);
+        try {
+          if (who === "the drain") await site.clock.tick(10_000);
+          expect(await readAll(site, client)).toEqual(expected);
+          const damaged = site.log.of("vdisk.copyDamaged").map((line) => line.fields["cvm"]);
+          expect([damaged, (await ownerOf(site)).owner === owner]).toEqual([[owner], false]);
+          await site.wait(client.write(0, new Uint8Array(SLOT_BYTES).fill(1)));
+          await site.clock.tick(20_000);
+          expect((await ownerOf(site)).peers.length).toBe(replicationFactor);
+          expect(await readAll(site, client)).toEqual(expected);
+        } finally {
+          site.end();
+        }
+      });
+
+  it("and has no other copy is told with what is lost, and is not tried for ever (P7)", async () => {
+    const { site, owner, client } = await rotten(1);
+    try {
+      await site.clock.tick(10_000);
+      await expect(site.wait(client.read(0, SLOT_BYTES))).rejects.toThrow(/record 12 .*"disk"/);
+      const told = site.log
+        .of("vdisk.copyDamaged")
+        .map(({ fields }) => [fields["cvm"], fields["lostFromLsn"], fields["name"]]);
+      expect(told).toEqual([[owner, ROTTEN, "disk"]]);
+      const drains = site.log.of("drain.failed").length;
+      await site.clock.tick(60_000);
+      expect(site.log.of("drain.failed").length - drains).toBe(0);
+      expect(site.log.of("vdisk.copyDamaged").length).toBe(1);
+    } finally {
+      site.end();
+    }
+  });
+
+  it("in every copy is told with what is lost, and each copy is tried once (P7)", async () => {
+    const { site, owner, client } = await rotten(2);
+    try {
+      const peer = (await ownerOf(site)).peers.find((cvm) => cvm !== owner) ?? 0;
+      rot(site, peer, ROTTEN);
+      await site.clock.tick(20_000);
+      await expect(site.wait(client.read(0, SLOT_BYTES))).rejects.toThrow(/record 12 .*"disk"/);
+      await site.clock.tick(60_000);
+      const told = site.log.of("vdisk.copyDamaged").map(({ fields }) => fields["cvm"]);
+      expect(told).toEqual([owner, peer]);
+    } finally {
+      site.end();
+    }
+  });
+});
