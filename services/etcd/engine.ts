@@ -21,10 +21,17 @@ import type { Origin } from "./records.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import { refusal } from "./refusal.ts";
 
-/** How often leases are looked at: bounds how late one ends. */
-const EXPIRY_TICK_MS = 50;
-/** A tick this late means that the process stood still, and so did everybody's renewals here. */
-const STANDSTILL_MS = 500;
+/**
+ * Leases are looked at when the next one ends, and at least this often: shorter than any TTL, so that
+ * none ends unseen, and short enough to notice that the process stood still.
+ */
+const EXPIRY_TICK_MS_MAX = 250;
+/**
+ * A tick this late means that the process stood still, and so did everybody's renewals here. With the
+ * tick before it, a standstill of 550 ms is always noticed, well below the part of a TTL in which
+ * renewals come.
+ */
+const STANDSTILL_MS = 300;
 
 export interface EngineParts {
   readonly disk: Disk;
@@ -47,12 +54,12 @@ export class EtcdEngine {
   #wal: WriteAheadLog | undefined;
   #durableRevision = 0;
   #timer: Timer | undefined;
-  #tickedMs: MonotonicMs;
+  /** When the armed tick is due. */
+  #tickDueMs = 0;
 
   private constructor(parts: EngineParts) {
     this.#parts = parts;
     this.core = new EtcdCore(parts.limits ?? CORE_LIMITS);
-    this.#tickedMs = parts.clock.now();
   }
 
   /**
@@ -70,7 +77,6 @@ export class EtcdEngine {
     if (!engine.core.begun) await engine.#begin();
     engine.core.leases.renewAll(clock.now());
     engine.#durableRevision = engine.core.keyspace.revision;
-    engine.#tickedMs = clock.now();
     engine.#armTick();
     const { revision } = engine.core.keyspace;
     const elapsedMs = clock.now() - startMs;
@@ -179,15 +185,18 @@ export class EtcdEngine {
   }
 
   #armTick(): void {
-    this.#timer = this.#parts.clock.after(EXPIRY_TICK_MS, () => {
+    const now = this.#parts.clock.now();
+    const untilNextMs = (this.core.leases.nextExpiryMs() ?? Number.POSITIVE_INFINITY) - now;
+    const delayMs = Math.max(1, Math.min(EXPIRY_TICK_MS_MAX, untilNextMs));
+    this.#tickDueMs = now + delayMs;
+    this.#timer = this.#parts.clock.after(delayMs, () => {
       this.#onTick();
     });
   }
 
   #onTick(): void {
     const now = this.#parts.clock.now();
-    const lateMs = now - this.#tickedMs - EXPIRY_TICK_MS;
-    this.#tickedMs = now;
+    const lateMs = now - this.#tickDueMs;
     if (lateMs > STANDSTILL_MS) {
       this.core.leases.renewAll(now);
       this.#parts.log.warn(

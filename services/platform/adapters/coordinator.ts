@@ -5,22 +5,17 @@
  */
 
 import { utf8 } from "../../base/bytes.ts";
-import { AntipodeError, codeOf } from "../../base/errors.ts";
+import { codeOf } from "../../base/errors.ts";
 import type { Clock } from "../clock.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { Log } from "../log.ts";
 import type { Address } from "../net.ts";
-import type { Rpc, RpcClient } from "../rpc.ts";
-import {
-  KvService,
-  type LeaseKeepAliveResponse,
-  LeaseService,
-  make,
-  RangeRequest,
-} from "../wire/etcd.ts";
+import type { Rpc } from "../rpc.ts";
+import { KvService, LeaseService, make, RangeRequest } from "../wire/etcd.ts";
 import { CoordinatorCalls } from "./coordinatorCalls.ts";
+import { Renewals } from "./coordinatorRenewals.ts";
 import { fromKeyValue, fromTxn, prefixRange, revisionOf, toTxn } from "./coordinatorRequests.ts";
-import { followPrefix } from "./coordinatorWatch.ts";
+import { Watches } from "./coordinatorWatch.ts";
 
 const SECOND_MS = 1000;
 
@@ -36,6 +31,8 @@ export interface CoordinatorOptions {
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
   const { clock, log } = options;
   const calls = new CoordinatorCalls(options);
+  const renewals = new Renewals(clock);
+  const watches = new Watches({ calls, clock, log });
   return {
     async get(key) {
       const request = make(RangeRequest, { key: utf8(key) });
@@ -50,8 +47,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     async transact(transaction) {
       return fromTxn(await calls.unary(KvService.txn, toTxn(transaction), "once"));
     },
-    watch: (prefix, fromRevision, handlers) =>
-      followPrefix({ calls, clock, log }, prefix, fromRevision, handlers),
+    watch: (prefix, fromRevision, handlers) => watches.watch(prefix, fromRevision, handlers),
     async grantLease(ttlMs) {
       const request = { TTL: Math.max(1, Math.ceil(ttlMs / SECOND_MS)), ID: "0" };
       // A grant whose answer is lost leaves a lease that nobody uses and that ends by itself.
@@ -60,7 +56,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     },
     async renewLease(id) {
       const answer = await calls.attempt("repeatable", (client, { deadlineMs }) =>
-        keepAliveOnce(client, clock, id, deadlineMs),
+        renewals.renew(client, id, deadlineMs),
       );
       return answer.TTL > 0 ? answer.TTL * SECOND_MS : undefined;
     },
@@ -74,36 +70,9 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     },
     close() {
       calls.close();
+      watches.close();
+      renewals.close();
       return Promise.resolve();
     },
   };
-}
-
-/** A stream for one renewal: no renewal waits behind another, and a dead stream costs one only. */
-async function keepAliveOnce(
-  client: RpcClient,
-  clock: Clock,
-  id: string,
-  deadlineMs: number,
-): Promise<LeaseKeepAliveResponse> {
-  const stream = client.stream(LeaseService.keepAlive);
-  const late = new AbortController();
-  const timer = clock.after(deadlineMs, () => {
-    late.abort();
-    stream.cancel();
-  });
-  try {
-    await stream.send({ ID: id });
-    stream.end();
-    let answer: LeaseKeepAliveResponse | undefined;
-    for await (const response of stream.incoming) answer ??= response;
-    if (answer === undefined)
-      throw new AntipodeError("PEER_UNREACHABLE", "the renewal's stream ended without an answer");
-    return answer;
-  } catch (error) {
-    if (!late.signal.aborted) throw error;
-    throw new AntipodeError("DEADLINE_EXCEEDED", "a lease's renewal was not answered", {}, error);
-  } finally {
-    timer.cancel();
-  }
 }

@@ -1,12 +1,14 @@
 /**
- * One watch over whatever connections there are: it reopens its stream at the revision after the
- * last that it delivered, so that its user sees neither gap nor repetition.
+ * All watches of a process over one stream, as etcd's API is made for: a sign of life is asked for
+ * once a stream, not once a watch. When the stream breaks, another is opened, and every watch goes
+ * on at the revision after the last that it delivered: its user sees neither gap nor repetition.
  *
  * A stream can be dead without breaking (a frozen member, a black hole), so it is asked for its
- * progress every second, and given up when nothing at all came for three.
+ * progress when nothing came for a second, and given up when nothing at all came for three.
  *
- * Invariants: R1 delivered revisions ascend; R2 nothing at or above the start is left out unless
- * `onCompacted` is called, after which nothing comes; R3 nothing comes after `cancel`.
+ * Invariants: R1 revisions that a watch delivers ascend; R2 nothing at or above its start is left
+ * out unless `onCompacted` is called, after which nothing comes; R3 nothing comes after `cancel`;
+ * R4 there is a stream only while there are watches.
  */
 
 import { codeOf } from "../../base/errors.ts";
@@ -16,6 +18,7 @@ import type { Log } from "../log.ts";
 import type { RpcStream } from "../rpc.ts";
 import {
   make,
+  WatchCancelRequest,
   WatchCreateRequest,
   WatchRequest,
   type WatchResponse,
@@ -33,124 +36,147 @@ export interface WatchParts {
   readonly log: Log;
 }
 
-/** Follows a prefix from a revision on. */
-export function followPrefix(
-  parts: WatchParts,
-  prefix: string,
-  fromRevision: number,
-  handlers: WatchHandlers,
-): Watch {
-  const follower = new Follower(parts, prefix, fromRevision, handlers);
-  follower.run().catch((error: unknown) => {
-    // A handler's failure is its process's failure: thrown where nothing swallows it.
-    parts.clock.after(0, () => {
-      throw error;
-    });
-  });
-  return {
-    cancel: () => {
-      follower.cancel();
-    },
-  };
+type Stream = RpcStream<WatchRequest, WatchResponse>;
+
+interface Watcher {
+  /** Chosen here and never given again, so that a late message finds nobody. */
+  readonly id: string;
+  readonly prefix: string;
+  readonly handlers: WatchHandlers;
+  /** The next revision to deliver. */
+  next: number;
 }
 
-class Follower {
+export class Watches {
   readonly #parts: WatchParts;
-  readonly #prefix: string;
-  readonly #handlers: WatchHandlers;
-  readonly #stopped = new AbortController();
-  readonly #forget: () => void;
-  #next: number;
+  readonly #watchers = new Map<string, Watcher>();
+  readonly #closed = new AbortController();
+  #nextId = 1;
+  #running = false;
   #failures = 0;
-  #stream: RpcStream<WatchRequest, WatchResponse> | undefined;
+  #stream: Stream | undefined;
 
-  constructor(parts: WatchParts, prefix: string, fromRevision: number, handlers: WatchHandlers) {
+  constructor(parts: WatchParts) {
     this.#parts = parts;
-    this.#prefix = prefix;
-    this.#next = fromRevision;
-    this.#handlers = handlers;
-    this.#forget = parts.calls.onClose(() => {
-      this.cancel();
-    });
   }
 
-  cancel(): void {
-    this.#stopped.abort();
+  /** Follows a prefix from a revision on. */
+  watch(prefix: string, fromRevision: number, handlers: WatchHandlers): Watch {
+    const watcher: Watcher = { id: String(this.#nextId++), prefix, handlers, next: fromRevision };
+    this.#watchers.set(watcher.id, watcher);
+    if (this.#stream !== undefined) this.#send(this.#stream, createRequest(watcher));
+    if (!this.#running) this.#start();
+    return {
+      cancel: () => {
+        this.#cancel(watcher.id);
+      },
+    };
+  }
+
+  /** Ends all watches. */
+  close(): void {
+    this.#closed.abort();
+    this.#watchers.clear();
     this.#stream?.cancel();
   }
 
-  async run(): Promise<void> {
+  #cancel(id: string): void {
+    if (!this.#watchers.delete(id) || this.#stream === undefined) return;
+    if (this.#watchers.size === 0) this.#stream.cancel();
+    else {
+      const cancelRequest = make(WatchCancelRequest, { watchId: id });
+      this.#send(this.#stream, make(WatchRequest, { cancelRequest }));
+    }
+  }
+
+  /** A send that fails is a broken stream, which its reader hears of. */
+  #send(stream: Stream, request: WatchRequest): void {
+    stream.send(request).catch(() => undefined);
+  }
+
+  #start(): void {
+    this.#running = true;
+    this.#run().catch((error: unknown) => {
+      // A handler's failure is its process's failure: thrown where nothing swallows it.
+      this.#parts.clock.after(0, () => {
+        throw error;
+      });
+    });
+  }
+
+  /** Keeps a stream open while there are watches. */
+  async #run(): Promise<void> {
     const { clock, log } = this.#parts;
-    for (;;) {
-      await this.#follow();
-      if (this.#stopped.signal.aborted) {
-        this.#forget();
-        return;
+    try {
+      while (this.#watchers.size > 0) {
+        await this.#follow();
+        if (this.#watchers.size === 0) return;
+        const waitMs = backoffMs(this.#failures++);
+        log.debug({ event: "watch.reopening", waitMs }, "reopening the watches");
+        try {
+          await clock.sleep(waitMs, this.#closed.signal);
+        } catch (error) {
+          if (codeOf(error) !== "CANCELLED") throw error;
+        }
       }
-      const waitMs = backoffMs(this.#failures++);
-      log.debug({ event: "watch.reopening", prefix: this.#prefix, waitMs }, "reopening a watch");
-      try {
-        await clock.sleep(waitMs, this.#stopped.signal);
-      } catch (error) {
-        if (codeOf(error) !== "CANCELLED") throw error;
-      }
+    } finally {
+      this.#running = false;
     }
   }
 
   /** One stream's life. Returns when it broke or ended; throws only what a handler throws. */
   async #follow(): Promise<void> {
-    const { calls } = this.#parts;
+    const { calls, clock, log } = this.#parts;
     const client = calls.client();
     let watchdog: Watchdog | undefined;
     try {
       const stream = client.stream(WatchService.watch);
       this.#stream = stream;
-      watchdog = new Watchdog(this.#parts.clock, stream);
-      await stream.send(this.#createRequest());
+      watchdog = new Watchdog(clock, stream);
+      for (const watcher of this.#watchers.values()) this.#send(stream, createRequest(watcher));
       for await (const response of stream.incoming) {
         watchdog.heard();
         this.#failures = 0;
-        if (this.#stopped.signal.aborted || !this.#onResponse(response)) break;
+        if (!this.#onResponse(response)) break;
       }
     } catch (error) {
       if (error instanceof HandlerFailure) throw error.cause;
       if (codeOf(error) === undefined) throw error;
-      this.#parts.log.debug({ event: "watch.broken", err: error }, "a watch's stream broke");
+      log.debug({ event: "watch.broken", err: error }, "the stream of the watches broke");
     } finally {
       watchdog?.stop();
       this.#stream?.cancel();
       this.#stream = undefined;
     }
-    calls.leave(client);
+    if (this.#watchers.size > 0) calls.leave(client);
   }
 
   /** @returns false when the stream is of no more use */
   #onResponse(response: WatchResponse): boolean {
+    const watcher = this.#watchers.get(response.watchId);
+    if (watcher === undefined) return this.#watchers.size > 0;
     if (response.compactRevision > 0) {
-      this.#stopped.abort();
+      this.#watchers.delete(watcher.id);
       guard(() => {
-        this.#handlers.onCompacted(response.compactRevision);
+        watcher.handlers.onCompacted(response.compactRevision);
       });
-      return false;
+      return this.#watchers.size > 0;
     }
     if (response.canceled) return false;
-    for (const { revision, events } of byRevision(response.events, this.#next)) {
-      if (this.#stopped.signal.aborted) return false;
-      this.#next = revision + 1;
+    for (const { revision, events } of byRevision(response.events, watcher.next)) {
+      if (!this.#watchers.has(watcher.id)) break;
+      watcher.next = revision + 1;
       guard(() => {
-        this.#handlers.onEvents(events, revision);
+        watcher.handlers.onEvents(events, revision);
       });
     }
-    return true;
+    return this.#watchers.size > 0;
   }
+}
 
-  #createRequest(): WatchRequest {
-    const range = prefixRange(this.#prefix);
-    const startRevision = this.#next;
-    return make(WatchRequest, {
-      createRequest: make(WatchCreateRequest, { ...range, startRevision }),
-    });
-  }
+function createRequest({ id, prefix, next }: Watcher): WatchRequest {
+  const wanted = { ...prefixRange(prefix), startRevision: next, watchId: id };
+  return make(WatchRequest, { createRequest: make(WatchCreateRequest, wanted) });
 }
 
 /** Carries what a handler threw past the handling of broken streams. */
@@ -166,20 +192,18 @@ function guard(act: () => void): void {
   }
 }
 
-/** Asks a stream for signs of life, and cancels it when there are none. */
+/** Asks a silent stream for a sign of life, and cancels it when there is none. */
 class Watchdog {
   readonly #clock: Clock;
-  readonly #stream: RpcStream<WatchRequest, WatchResponse>;
+  readonly #stream: Stream;
   #heardMs: number;
   #timer: Timer;
 
-  constructor(clock: Clock, stream: RpcStream<WatchRequest, WatchResponse>) {
+  constructor(clock: Clock, stream: Stream) {
     this.#clock = clock;
     this.#stream = stream;
     this.#heardMs = clock.now();
-    this.#timer = clock.after(PROGRESS_EVERY_MS, () => {
-      this.#look();
-    });
+    this.#timer = this.#arm();
   }
 
   heard(): void {
@@ -190,15 +214,21 @@ class Watchdog {
     this.#timer.cancel();
   }
 
+  #arm(): Timer {
+    return this.#clock.after(PROGRESS_EVERY_MS, () => {
+      this.#look();
+    });
+  }
+
   #look(): void {
-    if (this.#clock.now() - this.#heardMs > SILENCE_MS_MAX) {
+    const silentMs = this.#clock.now() - this.#heardMs;
+    if (silentMs > SILENCE_MS_MAX) {
       this.#stream.cancel();
       return;
     }
     // A failed send is a broken stream, which its reader hears of.
-    this.#stream.send(make(WatchRequest, { progressRequest: {} })).catch(() => undefined);
-    this.#timer = this.#clock.after(PROGRESS_EVERY_MS, () => {
-      this.#look();
-    });
+    if (silentMs > PROGRESS_EVERY_MS / 2)
+      this.#stream.send(make(WatchRequest, { progressRequest: {} })).catch(() => undefined);
+    this.#timer = this.#arm();
   }
 }

@@ -24,8 +24,8 @@ import { decodeRecord, encodeRecord } from "./records.ts";
 
 /** Bounds how long a late watch can hide that the seat before ours is gone. */
 const POLL_MS = 1000;
-/** How soon after its last trusted instant a leader stops by itself. */
-const WATCHDOG_MS = 20;
+/** The watchdog looks again no sooner, however the clock rounds. */
+const WATCHDOG_MS_MIN = 1;
 /** Before a call that failed is made again. */
 const RETRY_MS = 100;
 
@@ -271,8 +271,11 @@ class Candidate implements Election {
     });
   }
 
+  /** Due at the last trusted instant as it is known now; a renewal moves it on when it is due. */
   #armWatchdog(): void {
-    this.#watchdog = this.#options.clock.after(WATCHDOG_MS, () => {
+    const { clock, lease } = this.#options;
+    const leftMs = lease.validUntilMs() - clock.now();
+    this.#watchdog = clock.after(Math.max(WATCHDOG_MS_MIN, leftMs), () => {
       if (this.#term === undefined) return;
       if (!this.#term.isLeader()) this.#on({ kind: "leaseLost" });
       else this.#armWatchdog();

@@ -62,7 +62,6 @@ class LeaseKeeper implements ProcessLease {
   readonly #waiting: ((lease: HeldLease) => void)[] = [];
   #lease: HeldLease | undefined;
   #inFlight = 0;
-  #lost = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: ProcessLeaseOptions) {
@@ -116,7 +115,6 @@ class LeaseKeeper implements ProcessLease {
       try {
         const lease = await this.#acquire();
         log.info({ event: "lease.held", lease: lease.id, ttlMs: lease.ttlMs }, "lease held");
-        this.#lost = false;
         this.#lease = lease;
         for (const resolve of this.#waiting.splice(0)) resolve(lease);
         this.#tell();
@@ -147,27 +145,26 @@ class LeaseKeeper implements ProcessLease {
 
   /** Renews until the server says that the lease is gone. */
   async #keep(): Promise<void> {
-    const { clock, log } = this.#options;
-    while (!this.#lost && this.#lease !== undefined) {
+    const { clock } = this.#options;
+    while (this.#lease !== undefined) {
       await clock.sleep(beatMs(this.#lease.ttlMs), this.#stopped.signal);
-      if (this.#inFlight < RENEWALS_IN_FLIGHT_MAX) void this.#renew(this.#lease);
+      const lease = this.current();
+      if (lease !== undefined && this.#inFlight < RENEWALS_IN_FLIGHT_MAX) void this.#renew(lease);
     }
-    log.warn({ event: "lease.lost", lease: this.#lease?.id }, "etcd says that the lease is gone");
-    this.#lease = undefined;
-    this.#tell();
   }
 
   /** A failed call only means that the trust is not extended. */
   async #renew(asked: HeldLease): Promise<void> {
-    const { coordinator, clock } = this.#options;
+    const { coordinator, clock, log } = this.#options;
     const sentMs = clock.now();
     this.#inFlight += 1;
     try {
       const ttlMs = await coordinator.renewLease(asked.id);
       if (this.#lease?.id !== asked.id) return;
-      if (ttlMs === undefined) this.#lost = true;
-      else this.#lease = renewed(this.#lease, ttlMs, sentMs);
-      if (ttlMs !== undefined) this.#tell();
+      if (ttlMs === undefined)
+        log.warn({ event: "lease.lost", lease: asked.id }, "etcd says that the lease is gone");
+      this.#lease = ttlMs === undefined ? undefined : renewed(this.#lease, ttlMs, sentMs);
+      this.#tell();
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       this.#note("lease.renewal.failed", error);

@@ -261,7 +261,7 @@ describe("etcd's leases", () => {
     stoodStillMs = 9000;
     await clock.tick(1900);
     expect(engine.core.leases.get("7")).toBeDefined();
-    await clock.tick(200);
+    await clock.tick(400);
     expect(engine.core.leases.get("7")).toBeUndefined();
   });
 
