@@ -85,6 +85,7 @@ export function layOut(
   for (const { entries } of submissions)
     for (const { data } of entries) arenaBytes += entryBytes(data.length) - data.length;
   const arena = new Uint8Array(arenaBytes);
+  const view = new DataView(arena.buffer);
   const parts: Uint8Array[] = [];
   const placed: (readonly [Submission, readonly number[]])[] = [];
   let position = at.position;
@@ -100,7 +101,7 @@ export function layOut(
       slot.ordinal = (isFirst ? at.sequence * ORDINALS_A_LIFE : slot.ordinal) + 1;
       const { ordinal } = slot;
       const place = { position, seed: at.seed, batchStart: at.position, ordinal, isFirst };
-      writeEntryHeader(codec, entry, place, arena, arenaAt);
+      writeEntryHeader(codec, entry, place, view, arenaAt);
       // A vDisk that comes back after it was forgotten is a new one.
       if (entry.kind === "forget") slot.ordinal = 0;
       positions.push(position);

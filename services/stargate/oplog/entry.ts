@@ -111,33 +111,33 @@ export function isRecordKind(kind: EntryKind): kind is RecordKind {
   return RECORD_KINDS.has(kind);
 }
 
-/** Writes the header of `entry` into `out` at `at`; in the segment the data follow it. */
+/** Writes the header of `entry` into `view` at `at`; in the segment the data follow it. */
 export function writeEntryHeader(
   codec: Codec,
   entry: NewEntry,
   place: NewEntryPlace,
-  out: Uint8Array,
+  view: DataView,
   at: number,
 ): void {
   assert(place.position % ENTRY_ALIGN_BYTES === 0, "an entry lies at a multiple of 8");
   assert(entry.data.length <= ENTRY_DATA_BYTES_MAX, "an entry's data are within their maximum");
   assert(entry.idBytes.length === ID_BYTES, "a vDisk's id has 16 bytes");
-  const header = out.subarray(at, at + ENTRY_HEADER_BYTES);
-  const view = new DataView(out.buffer, out.byteOffset + at, ENTRY_HEADER_BYTES);
+  const checked = new Uint8Array(view.buffer, view.byteOffset + at, CHECKED_BYTES);
   const seed = seedAt(place);
-  view.setUint32(0, ENTRY_MAGIC, true);
-  view.setUint16(4, present(NUMBERS.get(entry.kind), "a kind has a number"), true);
-  view.setUint16(6, (entry.damaged ? FLAG_DAMAGED : 0) | (place.isFirst ? FLAG_FIRST : 0), true);
-  view.setUint32(8, entry.data.length, true);
-  view.setUint32(12, place.batchStart, true);
-  header.set(entry.idBytes, 16);
-  writeU64(view, 32, place.ordinal);
-  writeU64(view, 40, entry.epoch);
-  writeU64(view, 48, entry.lsn);
-  writeU64(view, 56, entry.offsetBytes);
-  writeU64(view, 64, entry.lengthBytes);
-  view.setBigUint64(72, checksumOf(codec, entry.data, seed), true);
-  view.setBigUint64(80, codec.xxh64(header.subarray(0, CHECKED_BYTES), seed), true);
+  const flags = (entry.damaged ? FLAG_DAMAGED : 0) | (place.isFirst ? FLAG_FIRST : 0);
+  view.setUint32(at, ENTRY_MAGIC, true);
+  view.setUint16(at + 4, present(NUMBERS.get(entry.kind), "a kind has a number"), true);
+  view.setUint16(at + 6, flags, true);
+  view.setUint32(at + 8, entry.data.length, true);
+  view.setUint32(at + 12, place.batchStart, true);
+  checked.set(entry.idBytes, 16);
+  writeU64(view, at + 32, place.ordinal);
+  writeU64(view, at + 40, entry.epoch);
+  writeU64(view, at + 48, entry.lsn);
+  writeU64(view, at + 56, entry.offsetBytes);
+  writeU64(view, at + 64, entry.lengthBytes);
+  view.setBigUint64(at + 72, checksumOf(codec, entry.data, seed), true);
+  view.setBigUint64(at + 80, codec.xxh64(checked, seed), true);
 }
 
 /** The header at the start of `bytes`, or `undefined` when there is none that passes its check. */

@@ -14,6 +14,7 @@
  * what is on the disk, and asking again proves nothing.
  */
 
+import { viewOf } from "../../base/bytes.ts";
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
 import { epoch, lsn, type VdiskId } from "../../base/ids.ts";
 import {
@@ -218,6 +219,7 @@ export class Journal {
     const seed = segmentSeed(codec, identity, sequence);
     const head = new Uint8Array(SEGMENT_HEADER_BYTES + checkpoint.length * ENTRY_HEADER_BYTES);
     head.set(header);
+    const view = viewOf(head);
     let at = SEGMENT_HEADER_BYTES;
     for (const { ordinal, entry } of checkpoint) {
       const batchStart = SEGMENT_HEADER_BYTES;
@@ -225,7 +227,7 @@ export class Journal {
         codec,
         entry,
         { position: at, seed, batchStart, ordinal, isFirst: false },
-        head,
+        view,
         at,
       );
       at += ENTRY_HEADER_BYTES;

@@ -143,7 +143,14 @@ export class OwnerLog {
     const stopped = this.#stopped;
     if (stopped !== undefined) return Promise.reject(stopped);
     const lsn = asLsn(this.#nextLsn++);
-    const record: OplogRecord = { lsn, epoch: this.#epoch, ...fresh };
+    const record: OplogRecord = {
+      lsn,
+      epoch: this.#epoch,
+      kind: fresh.kind,
+      offsetBytes: fresh.offsetBytes,
+      lengthBytes: fresh.lengthBytes,
+      data: fresh.data,
+    };
     return new Promise((resolve, reject) => {
       this.#entries.push({
         record,

@@ -27,7 +27,6 @@ import { type DrainLoop, startDrainLoop } from "./drainLoop.ts";
 import { HoldGate } from "./holdGate.ts";
 import {
   BYPASS_BYTES_MIN,
-  IO_BYTES_MAX,
   READ_LEASE_RENEW_MS,
   UNDRAINED_BYTES_MAX,
   ZERO_RECORD_BYTES_MAX,
@@ -144,12 +143,8 @@ export class OwnedVdisk {
     this.#requests += 1;
     if (this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX) await this.#awaitRoom();
     refuseAborted(signal);
-    if (data.length < BYPASS_BYTES_MIN) {
-      for (let at = 0; at < data.length; at += IO_BYTES_MAX)
-        await this.#append("write", offset + at, data.subarray(at, at + IO_BYTES_MAX));
-      return;
-    }
-    await this.#writeAround(offset, data, signal);
+    if (data.length < BYPASS_BYTES_MIN) await this.#append("write", offset, data);
+    else await this.#writeAround(offset, data, signal);
   }
 
   async zero(offset: number, length: number): Promise<void> {
@@ -328,13 +323,13 @@ export class OwnedVdisk {
       });
   }
 
-  async #append(
+  #append(
     kind: "write" | "chunks",
     offsetBytes: number,
     data: Uint8Array,
     lengthBytes = data.length,
-  ): Promise<void> {
-    await this.log.append({ kind, offsetBytes, lengthBytes, data });
+  ): Promise<Lsn> {
+    return this.log.append({ kind, offsetBytes, lengthBytes, data });
   }
 
   /** A large write: whole chunks go to the extent store, and only when they are there all of it into the log. */
