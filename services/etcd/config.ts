@@ -1,6 +1,6 @@
 /** The configuration of the embedded server's process: a JSON file whose unknown keys are errors. */
 
-import { AntipodeError, messageOf } from "../base/errors.ts";
+import { AntipodeError } from "../base/errors.ts";
 import type { Address } from "../platform/net.ts";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -17,17 +17,11 @@ const fail = (what: string): never => {
 };
 
 /**
- * Checks the text of the configuration file.
+ * Checks a parsed JSON value.
  * @throws AntipodeError `INVALID_ARGUMENT` that names the wrong key
  */
-export function parseEtcdConfig(text: string): EtcdConfig {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (cause) {
-    return fail(`it is no JSON: ${messageOf(cause)}`);
-  }
-  const fields = recordOf(parsed, ["listen", "dataFolder", "logLevel"], "the file");
+export function parseEtcdConfig(value: unknown): EtcdConfig {
+  const fields = recordOf(value, ["listen", "dataFolder", "logLevel"], "the file");
   const listen = recordOf(fields["listen"], ["host", "port"], "listen");
   const { host } = listen;
   const { port } = listen;

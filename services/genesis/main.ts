@@ -1,76 +1,65 @@
 /**
- * The genesis process: `node main.js <layout.json>`. Serves GenesisService, adopts what an earlier
- * genesis left, starts the rest. SIGTERM and SIGINT end all services, then genesis; SIGKILL leaves
- * the services running for the next genesis to adopt.
+ * The genesis process: `node services/genesis/main.js LAYOUT.json`. Serves GenesisService, adopts what
+ * an earlier genesis left, starts the rest. SIGTERM and SIGINT end all services, then genesis; SIGKILL
+ * and a failure leave the services running for the next genesis to adopt. How it ends otherwise is
+ * told in platform/adapters/serviceMain.ts.
  */
 
-import { readFileSync } from "node:fs";
-import { messageOf } from "../base/errors.ts";
 import { createClock } from "../platform/adapters/clock.ts";
 import { createDisk } from "../platform/adapters/disk.ts";
-import { createLog } from "../platform/adapters/log.ts";
 import { createNet } from "../platform/adapters/net.ts";
 import { createProcesses } from "../platform/adapters/processes.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
+import {
+  type OwnProcess,
+  type RunningService,
+  runService,
+} from "../platform/adapters/serviceMain.ts";
 import { genesisBindings } from "./bindings.ts";
-import { parseLayout } from "./layout.ts";
+import { type Layout, parseLayout } from "./layout.ts";
 import { answers } from "./probes.ts";
 import { Supervisor } from "./supervisor.ts";
 
-const log = createLog({ level: "info", base: { service: "genesis" } });
-
-function end(status: number): never {
-  process.exit(status);
+/** What the services inherit. */
+function ownEnvironment(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, value] as const],
+    ),
+  );
 }
 
-function onFailure(err: unknown): void {
-  log.fatal({ event: "genesis.failed", err }, "genesis failed");
-  end(1);
-}
-
-process.on("uncaughtException", onFailure);
-process.on("unhandledRejection", onFailure);
-
-async function main(): Promise<void> {
-  const path = process.argv[2];
-  if (path === undefined) throw new Error("usage: genesis <layout.json>");
-  const layout = parseLayout(JSON.parse(readFileSync(path, "utf8")));
+async function start(layout: Layout, { log, fail, end }: OwnProcess): Promise<RunningService> {
   const clock = createClock();
   const processes = createProcesses();
   const net = createNet();
   const rpc = createRpc({ log });
   const records = createDisk(layout.stateFolder);
   await records.makeFolder("");
-  const environment = Object.fromEntries(
-    Object.entries(process.env).flatMap(([key, value]) =>
-      value === undefined ? [] : [[key, value] as const],
-    ),
-  );
   const supervisor = new Supervisor(layout, {
     clock,
     processes,
     records,
     log,
-    environment,
+    environment: ownEnvironment(),
     answers: (kind, address) => answers({ net, rpc }, kind, address),
-    onFailure,
+    onFailure: fail,
   });
   const self = (await processes.find(process.pid))?.handle ?? { pid: process.pid, startedAt: "" };
-  const close = (): void => {
-    void server.close().then(() => end(0), onFailure);
-  };
   // Listening first: of two geneses with one layout the second ends here, before it starts anything.
   const server = await rpc.serve(
     layout.admin,
-    genesisBindings({ supervisor, processes, self, onShutdown: () => clock.after(0, close) }),
+    genesisBindings({ supervisor, processes, self, onShutdown: () => clock.after(0, end) }),
   );
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
-    process.once(signal, () => void supervisor.shutdown().then(close, onFailure));
   log.info({ event: "genesis.started", services: layout.services.length }, "genesis started");
-  await supervisor.boot();
+  // Not awaited: it may be told to end while it boots.
+  supervisor.boot().catch(fail);
+  return {
+    async close() {
+      await supervisor.shutdown();
+      await server.close();
+    },
+  };
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`genesis: ${messageOf(error)}\n`);
-  onFailure(error);
-});
+await runService({ service: "genesis", argument: "LAYOUT.json", configure: parseLayout, start });

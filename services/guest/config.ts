@@ -23,11 +23,11 @@ export interface GuestConfig extends WriterConfig {
  * Reads a configuration such as
  * `{"vdisks":[{"name":"d1","uris":["nbd://127.1.0.1:10809/d1"],"spanBytes":67108864}],"seed":1,
  *   "queueDepth":16,"ratePerSecond":2000,"durationMs":10000,"history":"/tmp/run/history.svwj"}`.
- * @param freshRunId used when the text names no `runId`
+ * @param freshRunId used when it names no `runId`
  * @throws AntipodeError `INVALID_ARGUMENT` that names the key
  */
-export function loadGuestConfig(text: string, freshRunId: number): GuestConfig {
-  const top = new Reader(parse(text), "");
+export function loadGuestConfig(value: unknown, freshRunId: number): GuestConfig {
+  const top = new Reader(value, "");
   const history = top.text("history");
   const slash = history.lastIndexOf("/");
   if (!history.startsWith("/") || slash === history.length - 1)
@@ -150,14 +150,6 @@ function checkNumber(value: unknown, path: string, { min, max }: Range): number 
 /** An optional property is absent, not `undefined`. */
 function defined<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: V });
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new AntipodeError("INVALID_ARGUMENT", "the configuration is not JSON", {}, cause);
-  }
 }
 
 function invalid(key: string, demand: string): AntipodeError {

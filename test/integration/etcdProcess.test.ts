@@ -20,7 +20,9 @@ import { createFakeLog } from "../support/fakeLog.ts";
 import { eventually, passMs } from "../support/realTime.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 
-const MAIN = join(import.meta.dirname, "..", "..", "dist", "services", "etcd", "main.js");
+/** `ANTIPODE_TEST_DIST` names another build than the checkout's own. */
+const DIST = process.env["ANTIPODE_TEST_DIST"] ?? join(import.meta.dirname, "..", "..", "dist");
+const MAIN = join(DIST, "services", "etcd", "main.js");
 const isBuilt = existsSync(MAIN);
 if (!isBuilt) console.warn("etcd process: SKIPPED, there is no build (npm run build)");
 

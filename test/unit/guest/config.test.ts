@@ -18,7 +18,7 @@ const GOOD = {
 };
 
 const load = (value: unknown): ReturnType<typeof loadGuestConfig> =>
-  loadGuestConfig(JSON.stringify(value), 99);
+  loadGuestConfig(JSON.parse(JSON.stringify(value)), 99);
 
 describe("guest configuration", () => {
   it("reads every key", () => {
@@ -48,10 +48,6 @@ describe("guest configuration", () => {
     ["a list", [], /configuration/],
   ])("refuses %s by name (P10)", (_what, value, pattern) => {
     expect(() => load(value)).toThrow(pattern);
-  });
-
-  it("refuses text that is not JSON (P10)", () => {
-    expect(() => loadGuestConfig("{", 1)).toThrow(/not JSON/);
   });
 });
 
