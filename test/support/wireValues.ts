@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import protobuf from "protobufjs";
+import { OP } from "../../services/base/wire/fields.ts";
 import type { Field, WireMessage } from "../../services/base/wire.ts";
 
 type AnyField = Field<unknown>;
@@ -9,20 +10,6 @@ type Value = Readonly<Record<string, unknown>>;
 
 const NESTING_MAX = 2;
 const ITEMS_MAX = 3;
-
-/** The names of a choice field in order, found by asking its codec for each number. */
-export function namesOfChoice(field: AnyField): readonly string[] {
-  const names: string[] = [];
-  for (let number = 0; ; number++) {
-    try {
-      const cursor = { bytes: varint(number), at: 0, end: varint(number).length };
-      const read = field.read(cursor, 0, field.repeated ? [] : undefined);
-      names.push(String(Array.isArray(read) ? read[0] : read));
-    } catch {
-      return names;
-    }
-  }
-}
 
 /** Any value of a message type, with at most one member of each oneof. */
 export function valuesOf(
@@ -33,7 +20,7 @@ export function valuesOf(
   const parts: Record<string, fc.Arbitrary<unknown>> = {};
   for (const [key, field] of Object.entries(type.fields) as [string, AnyField][]) {
     const one = valuesOfField(field, reference, depth);
-    const mayBeAbsent = !field.repeated && field.absent() === undefined;
+    const mayBeAbsent = !field.repeated && field.absent === undefined;
     parts[key] = field.repeated
       ? fc.array(one, { maxLength: ITEMS_MAX })
       : mayBeAbsent
@@ -57,11 +44,7 @@ function withOneMember(type: WireMessage<unknown>, reference: protobuf.Type, val
 
 /** etcd's 64-bit ids are decimal text here, because they use all 64 bits. */
 function isDecimal(field: AnyField): boolean {
-  const is64Bit = field.kind === "int64" || field.kind === "uint64";
-  return (
-    is64Bit &&
-    typeof field.read({ bytes: varint(0), at: 0, end: 1 }, 0, field.absent()) === "string"
-  );
+  return field.op === OP.decimal;
 }
 
 function valuesOfField(
@@ -99,7 +82,7 @@ function valuesOfField(
     case "string":
       return fc.string({ unit: "binary", maxLength: 12 });
     default:
-      return fc.constantFrom(...namesOfChoice(field));
+      return fc.constantFrom(...field.names);
   }
 }
 
@@ -125,7 +108,7 @@ function itemToReference(field: AnyField, reference: protobuf.Type, item: unknow
   const resolved = reference.fieldsById[field.number]?.resolvedType;
   if (field.of !== undefined && resolved instanceof protobuf.Type)
     return toReference(field.of, resolved, item as Value);
-  if (resolved instanceof protobuf.Enum) return namesOfChoice(field).indexOf(String(item));
+  if (resolved instanceof protobuf.Enum) return field.names.indexOf(String(item));
   return item;
 }
 
@@ -152,7 +135,7 @@ function itemFromReference(field: AnyField, reference: protobuf.Type, item: unkn
   const resolved = reference.fieldsById[field.number]?.resolvedType;
   if (field.of !== undefined && resolved instanceof protobuf.Type)
     return fromReference(field.of, resolved, item as Value);
-  if (resolved instanceof protobuf.Enum) return namesOfChoice(field)[Number(item)];
+  if (resolved instanceof protobuf.Enum) return field.names[Number(item)];
   if (item instanceof Uint8Array) return new Uint8Array(item);
   const is64Bit = field.kind === "int64" || field.kind === "uint64";
   return is64Bit && !isDecimal(field) ? Number(item) : item;
@@ -164,8 +147,3 @@ export const REFERENCE_VIEW: protobuf.IConversionOptions = {
   enums: Number,
   defaults: true,
 };
-
-/** One byte: a choice has fewer than 128 names. */
-function varint(number: number): Uint8Array {
-  return new Uint8Array([number]);
-}

@@ -26,7 +26,6 @@ function later<T>(name: string, type: () => WireMessage<T>): WireMessage<T> {
     encode: (value) => type().encode(value),
     decode: (bytes) => type().decode(bytes),
     size: (value) => type().size(value),
-    write: (value, out, at) => type().write(value, out, at),
   };
 }
 

@@ -11,13 +11,7 @@ import { describe, expect, it } from "vitest";
 import type { Field, Method, WireMessage } from "../../../services/base/wire.ts";
 import { WireError } from "../../../services/base/wire.ts";
 import { camelCase, everythingIn, loadProtos, nameOf } from "../../support/protoFiles.ts";
-import {
-  fromReference,
-  namesOfChoice,
-  REFERENCE_VIEW,
-  toReference,
-  valuesOf,
-} from "../../support/wireValues.ts";
+import { fromReference, REFERENCE_VIEW, toReference, valuesOf } from "../../support/wireValues.ts";
 
 type AnyField = Field<unknown>;
 type AnyMessage = WireMessage<unknown>;
@@ -117,7 +111,7 @@ describe.each(all.map((type) => [type.name, type] as const))("message %s", (_nam
     for (const field of Object.values(type.fields) as AnyField[]) {
       if (field.of !== undefined || SCALARS.has(field.kind)) continue;
       const theirs = root.lookupEnum(field.kind);
-      const ours = namesOfChoice(field);
+      const ours = field.names;
       expect(Object.values(theirs.values).sort((a, b) => a - b)).toEqual(
         ours.map((_, index) => index),
       );
