@@ -16,7 +16,7 @@
  *
  * A reset takes records away before it brings them back. A listed peer is relied on: should this owner
  * fail in between, the peer may become owner and its log the truth. So a listed peer that lacks records
- * (damaged, wiped, or shorter than what is drained) is refused here: the caller takes it out of the owner
+ * (damaged, wiped, or shorter than what it acknowledged) is refused here: the caller takes it out of the owner
  * record first and then levels it as a newcomer (K1 in vdisk/peerKeeper.ts).
  *
  * By log matching (contracts.ts) equal epoch at one LSN means equal records up to it.
@@ -74,13 +74,16 @@ export async function levelPeer(options: {
   readonly replica: OplogReplica;
   /** The owner record lists the peer as one that has every acknowledged record. */
   readonly reliedOn: boolean;
+  /** What a peer that is relied on has acknowledged, as far as the owner knows. */
+  readonly acknowledgedLsn: Lsn;
 }): Promise<LevelOutcome> {
-  const { client, vdiskId, epoch, replica, reliedOn } = options;
+  const { client, vdiskId, epoch, replica, reliedOn, acknowledgedLsn } = options;
   const deadline = { deadlineMs: CONTROL_CALL_MS };
   const fenced = await client.unary(PeerService.fence, { vdiskId, epoch, reliedOn }, deadline);
   if (reliedOn && fenced.copy !== "whole") return { kind: "copyLost" };
   if (!fenced.granted) return { kind: "deposed", promisedEpoch: asEpoch(fenced.promisedEpoch) };
 
+  if (reliedOn && fenced.lastLsn < acknowledgedLsn) return { kind: "copyLost" };
   if (replica.state().unknownFrom !== undefined)
     throw new AntipodeError("OPLOG_CORRUPT", "the owner's own log is damaged: it levels nobody", {
       vdiskId,

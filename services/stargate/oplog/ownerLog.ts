@@ -223,6 +223,7 @@ export class OwnerLog {
     readonly cvm: number;
     readonly link: PeerLink;
     readonly lastLsn: Lsn;
+    /** Do commits wait for it at once, or from when it has caught up? */
     readonly counted: boolean;
   }): Promise<void> {
     const peer: Peer = {
@@ -253,7 +254,9 @@ export class OwnerLog {
       await this.#send(peer, records);
       this.#assertAttached(peer);
     }
+    // It has all that was ever committed, and has no record committed without it from now on.
     peer.state = "streaming";
+    peer.counted = true;
     if (peer.leaseUntilMs === 0) await this.#send(peer, []);
     this.#assertAttached(peer);
   }
@@ -269,16 +272,6 @@ export class OwnerLog {
         { cvm: peer.cvm },
         peer.reason,
       );
-  }
-
-  /** From now on commits wait for this peer too. */
-  count(cvm: number): void {
-    const peer = this.#peers.get(cvm);
-    assert(
-      peer !== undefined && peer.state === "streaming",
-      "a peer counts only when it has caught up",
-    );
-    peer.counted = true;
   }
 
   /** The peer gets nothing any more and does not count; only for peers that are not listed. */
@@ -302,7 +295,10 @@ export class OwnerLog {
     return until;
   }
 
-  /** Asks every counted peer for a fresh read lease, and tells it what is drained. */
+  /**
+   * Asks every counted peer for a fresh read lease, and tells it what is drained. A peer that has lost
+   * records that it acknowledged, or does not answer, is reported as lost.
+   */
   async renewReadLease(): Promise<void> {
     await Promise.all(
       [...this.#peers.values()]
@@ -379,6 +375,7 @@ export class OwnerLog {
 
   /** Never throws: what goes wrong is told through the events. */
   async #send(peer: Peer, records: readonly OplogRecord[]): Promise<void> {
+    const acknowledged = peer.ackedLsn;
     try {
       const { outcome, sentAtMs } = await peer.link.append({
         vdiskId: this.#vdiskId,
@@ -387,7 +384,13 @@ export class OwnerLog {
         records,
       });
       if (this.#stopped !== undefined || this.#peers.get(peer.cvm) !== peer) return;
-      if (outcome.kind === "appended") {
+      if (outcome.kind === "appended" && outcome.lastLsn < acknowledged) {
+        const details = { cvm: peer.cvm, lastLsn: outcome.lastLsn, acknowledgedLsn: acknowledged };
+        this.#lose(
+          peer,
+          new AntipodeError("OPLOG_CORRUPT", "a peer has lost records of the oplog", details),
+        );
+      } else if (outcome.kind === "appended") {
         peer.ackedLsn = Math.max(peer.ackedLsn, records.at(-1)?.lsn ?? 0);
         peer.leaseUntilMs = Math.max(peer.leaseUntilMs, sentAtMs + READ_LEASE_MS);
         this.#advance();

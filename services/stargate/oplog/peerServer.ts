@@ -110,14 +110,19 @@ export function createPeerServer(options: {
   };
 }
 
-/** A heartbeat has no records: it is refused like records would be, but needs no disk. */
+/** A heartbeat has no records: it is refused like records would be, but needs no disk. @throws AntipodeError `OPLOG_CORRUPT` */
 async function appendTo(
   replica: OplogReplica,
   epoch: Epoch,
   records: readonly OplogRecord[],
 ): Promise<AppendOutcome> {
   if (records.length > 0) return replica.append(epoch, records);
-  const { promisedEpoch } = replica.state();
+  const state = replica.state();
+  const { promisedEpoch } = state;
+  if (copyOf(state) !== "whole")
+    throw new AntipodeError("OPLOG_CORRUPT", "this copy of the oplog is damaged or gone", {
+      vdiskId: replica.vdiskId,
+    });
   return promisedEpoch > epoch ? { kind: "staleEpoch", promisedEpoch } : { kind: "appended" };
 }
 

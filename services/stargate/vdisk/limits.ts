@@ -33,6 +33,8 @@ export const PEER_RESUME_MS = 500;
 export const PEER_BUSY_MS_MAX = 60_000;
 /** How long a new owner waits for a listed peer that does not answer (it may be restarting) before it removes it. */
 export const TAKEOVER_PATIENCE_MS = 1500;
+/** An owner asks a peer that it has not heard for so long: a copy that was lost is made anew within seconds, and a thousand idle vDisks cost 500 small items a second. */
+export const HEARTBEAT_EVERY_MS = 2000;
 /** How often an owner looks whether copies are missing and can be replaced. */
 export const RECONFIGURE_EVERY_MS = 500;
 /** Deadline of fence, level and other control calls between Stargates. */

@@ -8,17 +8,26 @@
  *    every acknowledged record, at every instant (P1); one that lost records is taken out before it is
  *    filled again;
  * K2 while a copy is missing and a CVM could take it, acknowledgements wait, REPLACE_HOLD_MS at most;
- *    with no CVM left they go on with the copies there are (FAULT_MODEL.md).
+ *    with no CVM left they go on with the copies there are (FAULT_MODEL.md);
+ * K3 a peer that was not heard for HEARTBEAT_EVERY_MS is asked, so that a lost copy is noticed and made
+ *    anew although nobody reads or writes.
  */
 
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
+import { lsn as asLsn, type Lsn } from "../../base/ids.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
 import { levelPeer } from "../oplog/levelling.ts";
 import type { PeerLink } from "../oplog/peerLink.ts";
 import { isDamaged } from "./damagedCopy.ts";
-import { PEER_BUSY_MS_MAX, PEER_RESUME_MS, RECONFIGURE_EVERY_MS } from "./limits.ts";
+import {
+  HEARTBEAT_EVERY_MS,
+  PEER_BUSY_MS_MAX,
+  PEER_RESUME_MS,
+  READ_LEASE_MS,
+  RECONFIGURE_EVERY_MS,
+} from "./limits.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
 
 /** Longest time that acknowledgements wait for a replacement to catch up. */
@@ -39,10 +48,12 @@ export interface PeerWorld {
 /** How a peer is brought to follow. */
 export interface PeerRole {
   readonly cvm: number;
-  /** Do commits wait for it from now on? */
+  /** Do commits wait for it at once, or from when it has caught up? */
   readonly counted: boolean;
   /** Is it listed as one that has every acknowledged record? */
   readonly reliedOn: boolean;
+  /** What it has acknowledged for certain; 0 when this owner does not know. */
+  readonly acknowledgedLsn: Lsn;
 }
 
 /**
@@ -52,7 +63,7 @@ export interface PeerRole {
 export async function levelAndAttach(
   owned: Pick<OwnedVdisk, "id" | "log" | "replica">,
   world: PeerWorld,
-  { cvm, counted, reliedOn }: PeerRole,
+  { cvm, counted, reliedOn, acknowledgedLsn }: PeerRole,
 ): Promise<void> {
   const unpin = owned.log.pinTrim();
   try {
@@ -62,6 +73,7 @@ export async function levelAndAttach(
       epoch: owned.log.epoch,
       replica: owned.replica,
       reliedOn,
+      acknowledgedLsn,
     });
     if (outcome.kind === "copyLost")
       throw new AntipodeError("OPLOG_CORRUPT", "a peer has lost records of the oplog", { cvm });
@@ -85,6 +97,8 @@ export class PeerKeeper {
   readonly #owned: OwnedVdisk;
   readonly #world: PeerWorld;
   #running = false;
+  /** Peers are being asked whether they still follow. */
+  #asking = false;
   #timer: Timer | undefined;
   /** Acknowledgements wait for a replacement. */
   #holding = false;
@@ -115,7 +129,19 @@ export class PeerKeeper {
     this.#timer?.cancel();
     const delayMs = this.#lost().length > 0 ? 1 : RECONFIGURE_EVERY_MS;
     this.#timer = this.#world.clock.after(delayMs, () => {
+      this.#askPeers();
       void this.#run();
+    });
+  }
+
+  /** A peer of an idle vDisk is asked too: it may have lost its files, which only it can tell. */
+  #askPeers(): void {
+    const { log, deposed } = this.#owned;
+    const askedAtMs = log.readLeaseUntilMs() - READ_LEASE_MS;
+    if (this.#asking || deposed || this.#world.clock.now() < askedAtMs + HEARTBEAT_EVERY_MS) return;
+    this.#asking = true;
+    void log.renewReadLease().finally(() => {
+      this.#asking = false;
     });
   }
 
@@ -164,7 +190,9 @@ export class PeerKeeper {
     const startedAtMs = this.#world.clock.now();
     for (;;) {
       try {
-        await levelAndAttach(this.#owned, this.#world, { cvm, counted: true, reliedOn: true });
+        const acknowledgedLsn = this.#owned.log.commitLsn;
+        const role = { cvm, counted: true, reliedOn: true, acknowledgedLsn };
+        await levelAndAttach(this.#owned, this.#world, role);
         return;
       } catch (error) {
         if (this.#isHopeless(error)) throw error;
@@ -188,8 +216,8 @@ export class PeerKeeper {
       const cvm = this.#spare();
       if (cvm === undefined) break;
       try {
-        await levelAndAttach(this.#owned, this.#world, { cvm, counted: false, reliedOn: false });
-        log.count(cvm);
+        const role = { cvm, counted: false, reliedOn: false, acknowledgedLsn: asLsn(0) };
+        await levelAndAttach(this.#owned, this.#world, role);
       } catch (error) {
         log.detach(cvm);
         if (this.#isHopeless(error)) throw error;

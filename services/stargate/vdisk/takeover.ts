@@ -250,7 +250,8 @@ async function levelListed(
   const levelOne = async (cvm: number): Promise<number | undefined> => {
     for (;;) {
       try {
-        await levelAndAttach(target, world.peers, { cvm, counted: true, reliedOn });
+        const role = { cvm, counted: true, reliedOn, acknowledgedLsn: asLsn(0) };
+        await levelAndAttach(target, world.peers, role);
         return cvm;
       } catch (error) {
         if (codeOf(error) === "STALE_EPOCH" || isDamaged(target.replica)) throw error;

@@ -13,6 +13,7 @@ import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.t
 const SLOT_BYTES = 4096;
 const WRITES = 24;
 const OPLOG = "oplog/";
+const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
 
 async function ownerOf(site: SimulatedSite): Promise<OwnerRecord> {
   const etcd = site.etcd.connect();
@@ -75,8 +76,46 @@ async function loseCopy(
   }
 }
 
+/** A peer loses its copy while nobody reads or writes; later the owner is lost too. */
+async function loseIdleCopy(
+  how: "rots" | "is wiped",
+): Promise<{ readonly read: readonly number[]; readonly removed: readonly unknown[] }> {
+  const site = await simulatedSite({ seed: 7, cvms: 3 });
+  try {
+    for (const cvm of site.cvms) site.start(cvm);
+    await site.clock.tickUntil(() => site.cvms.every((cvm) => site.isRunning(cvm)), 30_000);
+    await site.createVdisk("disk", 4 * MIB, 2);
+    const client = await site.wait(site.openDisk("disk", 1));
+    for (let i = 0; i < WRITES; i++)
+      await site.wait(client.write(i * SLOT_BYTES, new Uint8Array(SLOT_BYTES).fill(i + 1)));
+    const { owner, peers } = await ownerOf(site);
+    const victim = peers.find((cvm) => cvm !== owner) ?? 0;
+    site.kill(victim);
+    if (how === "rots") rot(site, victim, WRITES / 2);
+    else await wipe(site, victim);
+    site.start(victim);
+    await site.clock.tick(10_000);
+    const removed = site.log.of("oplog.peerRemoved").map(({ fields }) => fields["peer"] === victim);
+    site.kill(owner);
+    await site.clock.tick(10_000);
+    const reader = await site.wait(site.openDisk("disk", victim));
+    const read: number[] = [];
+    for (let i = 0; i < WRITES; i++)
+      read.push((await site.wait(reader.read(i * SLOT_BYTES, SLOT_BYTES)))[17] ?? -1);
+    return { read, removed };
+  } finally {
+    site.end();
+  }
+}
+
 describe("a copy of the oplog", () => {
-  const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
+  for (const how of ["rots", "is wiped"] as const)
+    it(`that ${how} at the peer of an idle owner is made anew before it is needed (P1, P9)`, async () => {
+      const { read, removed } = await loseIdleCopy(how);
+      expect(removed).toEqual([true]);
+      expect(read).toEqual(expected);
+    });
+
   for (const replicationFactor of [2, 3])
     for (const who of ["owner", "peer"] as const)
       for (const how of ["rots", "is wiped"] as const)

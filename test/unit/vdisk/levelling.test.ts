@@ -101,7 +101,11 @@ describe("the levelling decision", () => {
 });
 
 describe("levelling a peer", () => {
-  const open = async (reliedOn: boolean, peerRecords: readonly [number, number][]) => {
+  const open = async (
+    reliedOn: boolean,
+    peerRecords: readonly [number, number][],
+    acknowledged = 0,
+  ) => {
     const peer = await openReplica();
     for (const [at, by] of peerRecords) await peer.replica.append(e(by), [recordAt(at, by)]);
     const network = createFakeNetwork({ clock: peer.clock, log: createFakeLog() });
@@ -116,6 +120,7 @@ describe("levelling a peer", () => {
       epoch: e(5),
       replica: own.replica,
       reliedOn,
+      acknowledgedLsn: l(acknowledged),
     });
     let settled = false;
     work.finally(() => (settled = true)).catch(() => undefined);
@@ -145,6 +150,14 @@ describe("levelling a peer", () => {
     );
     expect(outcome).toEqual({ kind: "copyLost" });
     expect(peer).toMatchObject({ promisedEpoch: 5, lastLsn: 2 });
+  });
+
+  it("takes a listed peer that lost records that it acknowledged for lost (P1)", async () => {
+    const records: [number, number][] = [1, 2].map((at) => [at, 4]);
+    const short = await open(true, records, 3);
+    const enough = await open(true, records, 2);
+    expect(short.outcome).toEqual({ kind: "copyLost" });
+    expect(enough.outcome).toEqual({ kind: "levelled", lastLsn: 2 });
   });
 
   it("fills a newcomer from the beginning", async () => {

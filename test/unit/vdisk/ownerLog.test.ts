@@ -27,6 +27,7 @@ describe("acknowledgement", () => {
   it("does not wait for a peer that is only catching up", async () => {
     const world = await openOwnerLog();
     const peer = fakePeer(world.clock);
+    await world.log.append(sectorWrite(1));
     const attached = watchOutcome(
       world.log.attach({ cvm: 2, link: peer, lastLsn: l(0), counted: false }),
     );
@@ -62,6 +63,47 @@ describe("acknowledgement", () => {
       void world.log.append(sectorWrite(i % 64)).then((at) => order.push(at));
     await world.clock.settle();
     expect(order).toEqual(Array.from({ length: 600 }, (_, i) => i + 1));
+  });
+});
+
+describe("a peer that is asked", () => {
+  it("and has lost what it acknowledged is reported as lost (P1)", async () => {
+    const world = await openOwnerLog();
+    const peer = fakePeer(world.clock);
+    const attached = world.log.attach({ cvm: 2, link: peer, lastLsn: l(0), counted: true });
+    await world.clock.settle();
+    peer.waiting.shift()?.answer({});
+    await attached;
+    void world.log.append(sectorWrite(0));
+    await world.clock.settle();
+    peer.waiting.shift()?.answer({ lastLsn: 1 });
+    await world.clock.settle();
+
+    void world.log.renewReadLease();
+    await world.clock.settle();
+    peer.waiting.shift()?.answer({ lastLsn: 1 });
+    await world.clock.settle();
+    expect(world.lost).toEqual([]);
+
+    void world.log.renewReadLease();
+    await world.clock.settle();
+    peer.waiting.shift()?.answer({ lastLsn: 0 });
+    await world.clock.settle();
+    expect([world.lost, world.log.readLeaseUntilMs()]).toEqual([[2], 0]);
+  });
+
+  it("counts from the turn in which it has caught up, so that no commit passes it (P1)", async () => {
+    const world = await openOwnerLog();
+    const peer = fakePeer(world.clock);
+    void world.log.append(sectorWrite(0));
+    await world.clock.settle();
+    void world.log.attach({ cvm: 2, link: peer, lastLsn: l(0), counted: false });
+    await world.clock.settle();
+    peer.waiting.shift()?.answer({ lastLsn: 1 });
+    await world.clock.settle();
+    const write = watchOutcome(world.log.append(sectorWrite(1)));
+    await world.clock.settle();
+    expect([write.now(), world.log.commitLsn]).toEqual(["waits", 1]);
   });
 });
 

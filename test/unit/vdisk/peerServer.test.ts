@@ -47,6 +47,17 @@ const item = (epoch: number, lsns: readonly number[]) => ({
 });
 
 describe("a peer", () => {
+  it("that has lost its copy says so when it is asked, and grants no lease (P1, P4)", async () => {
+    const world = await openPeer();
+    const asked = async (): Promise<string> => {
+      const { outcome } = await arrived(world, world.link.append(item(1, [])));
+      return outcome.kind === "failed" ? outcome.errorCode : outcome.kind;
+    };
+    expect(await asked()).toBe("OPLOG_CORRUPT");
+    await arrived(world, world.link.append(item(1, [1])));
+    expect(await asked()).toBe("appended");
+  });
+
   it("remembers every lease that its answers give (P4)", async () => {
     const world = await openPeer();
     await arrived(world, world.link.append(item(1, [1])));

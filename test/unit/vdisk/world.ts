@@ -70,11 +70,13 @@ export interface FakePeer extends PeerLink {
 /** A peer at the end of a link. */
 export function fakePeer(clock: FakeClock): FakePeer {
   let following = false;
+  /** The last record that it has. */
+  let has = 0;
   const rejects: ((error: unknown) => void)[] = [];
   const waiting: FakePeer["waiting"] = [];
   const answerOne = (one: FakePeer["waiting"][number] | undefined): void => {
-    const last = one?.item.records.at(-1)?.lsn ?? 0;
-    one?.answer({ kind: "appended", lastLsn: last, promisedEpoch: one.item.epoch });
+    has = one?.item.records.at(-1)?.lsn ?? has;
+    one?.answer({ kind: "appended", lastLsn: has, promisedEpoch: one.item.epoch });
   };
   return {
     waiting,
@@ -89,7 +91,7 @@ export function fakePeer(clock: FakeClock): FakePeer {
               outcome: {
                 kind: "appended",
                 promisedEpoch: 0,
-                lastLsn: 0,
+                lastLsn: item.records.at(-1)?.lsn ?? has,
                 errorCode: "",
                 errorMessage: "",
                 ...outcome,
