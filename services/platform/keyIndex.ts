@@ -15,7 +15,7 @@ export interface KeyIndex {
   get(key: Uint8Array): Uint8Array | undefined;
   /**
    * Applies all writes together; resolves when they would survive a crash of the process. Keys have
-   * 1 to 511 bytes. Rejects with AntipodeError `DISK_FULL` or `DISK_FAILED`; nothing is applied then.
+   * 1 to 511 bytes, and must not change until it settles. Rejects with AntipodeError `DISK_FULL` or `DISK_FAILED`; nothing is applied then.
    */
   write(batch: readonly IndexWrite[]): Promise<void>;
   /** Entries from `from` (inclusive) in byte order of the key. */

@@ -41,9 +41,15 @@ export interface ChunkSpace {
   /**
    * Durable on `replicationFactor` live CVMs (all live ones when fewer) when it resolves. Storing what
    * exists costs a look-up. Fingerprints are trusted here: verify what comes from outside first.
+   * @param expected "new" when the caller has just asked and knows that they are not there: then nobody
+   * is asked again before they are sent. Being wrong costs the sending, nothing else.
    * @throws AntipodeError `PEERS_UNAVAILABLE`, `DISK_FULL`, `DISK_FAILED`
    */
-  store(chunks: readonly StoredChunk[], replicationFactor: number): Promise<StoreOutcome>;
+  store(
+    chunks: readonly StoredChunk[],
+    replicationFactor: number,
+    expected?: "new" | "unknown",
+  ): Promise<StoreOutcome>;
   /** For each fingerprint: does every CVM that should hold it have it? */
   present(
     fingerprints: readonly Fingerprint[],

@@ -4,7 +4,7 @@
  * Measured of lmdb 3.5: writes are gathered and committed on another thread, in the order of the
  * calls; a batch is one transaction; its promise resolves after fdatasync, so it survives a crash of
  * the process and a loss of power. Reads see a batch only then; until then this adapter answers from
- * `pending`, which holds what was written and is not committed.
+ * the batches that are under way.
  *
  * LMDB maps its file and trusts it: a file that is not LMDB's crashes the process. Its two meta pages
  * are therefore checked before it is opened. Damage further inside cannot be found from here; the
@@ -36,11 +36,8 @@ const FREE_BYTES_MIN = 1024 * 1024;
 
 type Database = RootDatabase<Uint8Array, Uint8Array>;
 
-interface PendingWrite {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | undefined;
-  readonly batch: number;
-}
+/** What a batch changes, by name of the key. */
+type Layer = ReadonlyMap<string, IndexWrite>;
 
 /**
  * Indexes in folders below a root.
@@ -131,31 +128,31 @@ interface Place {
 }
 
 function indexOver({ database, folder, path }: Place, onClose: () => void): KeyIndex {
-  const pending = new Map<string, PendingWrite>();
+  /** Batches under way, oldest first: one, where the caller waits for each before the next. */
+  const layers: Layer[] = [];
   const underWay = new Set<Promise<void>>();
-  let batches = 0;
 
-  const settle = (batch: number, writes: readonly IndexWrite[]): void => {
-    for (const { key } of writes) {
-      const name = nameOf(key);
-      if (pending.get(name)?.batch === batch) pending.delete(name);
-    }
-  };
   return {
     get(key) {
-      const written = pending.size === 0 ? undefined : pending.get(nameOf(key));
-      if (written !== undefined) return written.value;
+      if (layers.length > 0) {
+        const written = newestOf(layers, nameOf(key));
+        if (written !== undefined) return written.value;
+      }
       const stored = database.getBinary(key);
       return stored === undefined ? undefined : asBytes(stored);
     },
     async write(writes) {
-      const batch = ++batches;
-      for (const { key, value } of writes) {
-        assert(key.length > 0 && key.length <= KEY_BYTES_MAX, "an index key has 1 to 511 bytes");
-        pending.set(nameOf(key), { key: key.slice(), value: value?.slice(), batch });
+      const layer = new Map<string, IndexWrite>();
+      for (const one of writes) {
+        const { length } = one.key;
+        assert(length > 0 && length <= KEY_BYTES_MAX, "an index key has 1 to 511 bytes");
+        layer.set(nameOf(one.key), one);
       }
       if (writes.length === 0) return;
-      const done = commit(database, writes);
+      layers.push(layer);
+      const done = commit(database, writes, () => {
+        layers.splice(layers.indexOf(layer), 1);
+      });
       underWay.add(done);
       try {
         await done;
@@ -163,11 +160,10 @@ function indexOver({ database, folder, path }: Place, onClose: () => void): KeyI
         throw failure("write", folder, error, (await isFull(path)) ? "DISK_FULL" : "DISK_FAILED");
       } finally {
         underWay.delete(done);
-        settle(batch, writes);
       }
     },
-    entries: (from) => merged(database, pending, from),
-    count: () => countOf(database, pending),
+    entries: (from) => merged(database, pendingOf(layers), from),
+    count: () => countOf(database, pendingOf(layers)),
     async flush() {
       await Promise.allSettled(underWay);
     },
@@ -182,7 +178,12 @@ function indexOver({ database, folder, path }: Place, onClose: () => void): KeyI
  * One transaction. `batch` gives the promise of the commit; turn-wide batching of the library is off,
  * because it makes one more promise that nobody can watch and whose rejection would end the process.
  */
-async function commit(database: Database, writes: readonly IndexWrite[]): Promise<void> {
+async function commit(
+  database: Database,
+  writes: readonly IndexWrite[],
+  onSettled: () => void,
+): Promise<void> {
+  let failed: unknown;
   try {
     await database.batch(() => {
       for (const { key, value } of writes) {
@@ -191,9 +192,14 @@ async function commit(database: Database, writes: readonly IndexWrite[]): Promis
         else void database.put(key, value);
       }
     });
+    return;
   } catch (error) {
-    throw await reasonOf(error);
+    failed = error;
+  } finally {
+    // At once, before a reason is waited for: the next batch may settle meanwhile and is newer.
+    onSettled();
   }
+  throw await reasonOf(failed);
 }
 
 /** The library's error only promises the system's: `commitError` rejects with it a little later. */
@@ -213,6 +219,20 @@ async function reasonOf(error: unknown): Promise<unknown> {
   }
 }
 
+/** What the newest batch that speaks of a key says. */
+function newestOf(layers: readonly Layer[], name: string): IndexWrite | undefined {
+  for (let at = layers.length - 1; at >= 0; at--) {
+    const written = layers[at]?.get(name);
+    if (written !== undefined) return written;
+  }
+  return undefined;
+}
+
+/** All batches under way as one. */
+function pendingOf(layers: readonly Layer[]): Layer {
+  return new Map(layers.flatMap((layer) => [...layer]));
+}
+
 function nameOf(key: Uint8Array): string {
   return asBuffer(key).toString("latin1");
 }
@@ -220,7 +240,7 @@ function nameOf(key: Uint8Array): string {
 /** Stored and pending entries in one order; a pending write hides the stored one. */
 function* merged(
   database: Database,
-  pending: ReadonlyMap<string, PendingWrite>,
+  pending: Layer,
   from: Uint8Array,
 ): Generator<readonly [Uint8Array, Uint8Array]> {
   const written = [...pending.values()]
@@ -241,7 +261,7 @@ function* merged(
     if (write.value !== undefined) yield [write.key, write.value];
 }
 
-function countOf(database: Database, pending: ReadonlyMap<string, PendingWrite>): number {
+function countOf(database: Database, pending: Layer): number {
   const stats: { entryCount?: number } = database.getStats();
   let count = stats.entryCount ?? 0;
   for (const { key, value } of pending.values()) {

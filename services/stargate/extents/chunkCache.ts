@@ -3,7 +3,7 @@
  * Content-addressed, so an entry is never stale.
  */
 
-import type { FingerprintHex } from "../chunks.ts";
+import type { FingerprintKey } from "../blockmap/fingerprints.ts";
 
 /** What an entry costs beside its bytes: key, map entry, array header. */
 const ENTRY_OVERHEAD_BYTES = 256;
@@ -12,7 +12,7 @@ const ENTRY_OVERHEAD_BYTES = 256;
 export class ChunkCache {
   readonly #bytesMax: number;
   /** In order of last use. */
-  readonly #entries = new Map<FingerprintHex, Uint8Array>();
+  readonly #entries = new Map<FingerprintKey, Uint8Array>();
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -23,18 +23,18 @@ export class ChunkCache {
     return this.#bytes;
   }
 
-  get(hex: FingerprintHex): Uint8Array | undefined {
-    const raw = this.#entries.get(hex);
+  get(key: FingerprintKey): Uint8Array | undefined {
+    const raw = this.#entries.get(key);
     if (raw === undefined) return undefined;
-    this.#entries.delete(hex);
-    this.#entries.set(hex, raw);
+    this.#entries.delete(key);
+    this.#entries.set(key, raw);
     return raw;
   }
 
   /** @param raw not a view of something much larger: the whole buffer stays in memory */
-  add(hex: FingerprintHex, raw: Uint8Array): void {
-    if (this.#entries.has(hex)) return;
-    this.#entries.set(hex, raw);
+  add(key: FingerprintKey, raw: Uint8Array): void {
+    if (this.#entries.has(key)) return;
+    this.#entries.set(key, raw);
     this.#bytes += raw.length + ENTRY_OVERHEAD_BYTES;
     for (const [oldest, bytes] of this.#entries) {
       if (this.#bytes <= this.#bytesMax) return;

@@ -17,7 +17,8 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { IndexWrite, KeyIndex } from "../../platform/keyIndex.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Fingerprint, FingerprintHex } from "../chunks.ts";
+import type { FingerprintKey } from "../blockmap/fingerprints.ts";
+import type { Fingerprint } from "../chunks.ts";
 import type { StoreIdentity } from "./egroupFormat.ts";
 import {
   type ChunkPlace,
@@ -48,7 +49,7 @@ interface Change {
   /** `undefined`: the chunk was removed. */
   readonly place: ChunkPlace | undefined;
 }
-type Changes = Map<FingerprintHex, Change>;
+type Changes = Map<FingerprintKey, Change>;
 
 export interface ChunkIndexOptions {
   readonly index: KeyIndex;
@@ -98,35 +99,35 @@ export class ChunkIndex {
   }
 
   /** The place of the good copy, or `undefined` when there is none. */
-  find(fingerprint: Fingerprint, hex: FingerprintHex): ChunkPlace | undefined {
-    const place = this.#findStored(fingerprint, hex);
+  find(fingerprint: Fingerprint, key: FingerprintKey): ChunkPlace | undefined {
+    const place = this.#findStored(fingerprint, key);
     if (place === undefined || place.generation >= this.#generationFloor) return place;
     return { ...place, generation: this.#generationFloor };
   }
 
-  #findStored(fingerprint: Fingerprint, hex: FingerprintHex): ChunkPlace | undefined {
-    const change = this.#pending.get(hex) ?? this.#submitted.get(hex);
+  #findStored(fingerprint: Fingerprint, key: FingerprintKey): ChunkPlace | undefined {
+    const change = this.#pending.get(key) ?? this.#submitted.get(key);
     if (change !== undefined) return change.place;
     const value = this.#index.get(fingerprint);
     if (value === undefined) return undefined;
     const place = decodePlace(this.#codec, fingerprint, value);
     if (place === undefined) {
       this.distrust("an entry is damaged");
-      this.remove(fingerprint, hex);
+      this.remove(fingerprint, key);
     }
     return place;
   }
 
   /** Records a synced copy; a later one replaces an earlier one. */
-  add(fingerprint: Fingerprint, hex: FingerprintHex, place: ChunkPlace): void {
+  add(fingerprint: Fingerprint, key: FingerprintKey, place: ChunkPlace): void {
     // A copy: what comes in may be a view of a large frame.
-    this.#pending.set(hex, { fingerprint: fingerprint.slice(), place });
+    this.#pending.set(key, { fingerprint: fingerprint.slice(), place });
     this.#schedule();
   }
 
   /** The copy is bad: it counts as absent from here. */
-  remove(fingerprint: Fingerprint, hex: FingerprintHex): void {
-    this.#pending.set(hex, { fingerprint: fingerprint.slice(), place: undefined });
+  remove(fingerprint: Fingerprint, key: FingerprintKey): void {
+    this.#pending.set(key, { fingerprint: fingerprint.slice(), place: undefined });
     this.#schedule();
   }
 
@@ -277,7 +278,7 @@ export class ChunkIndex {
 
   /** What a failed batch held waits again, below what changed meanwhile. */
   #takeBack(): void {
-    for (const [hex, change] of this.#pending) this.#submitted.set(hex, change);
+    for (const [key, change] of this.#pending) this.#submitted.set(key, change);
     this.#pending = this.#submitted;
     this.#submitted = new Map();
     this.#isMetaChanged = true;

@@ -7,7 +7,7 @@
  * `REPAIRS_WAITING_MAX`; one that finds no room is left to the scrub, the bad copy counts as absent.
  */
 
-import { assert } from "../../base/assert.ts";
+import { assert, present } from "../../base/assert.ts";
 import { equalBytes, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import { type Codec, codecPlain } from "../../platform/codec.ts";
@@ -20,6 +20,8 @@ const REPAIRS_WAITING_MAX = 256;
 
 interface Search {
   readonly fingerprint: Fingerprint;
+  /** Its place in the call. */
+  readonly slot: number;
   /** CVMs still to be asked, best first. */
   readonly candidates: number[];
   readonly badAt: number[];
@@ -44,21 +46,60 @@ export class ChunkReads {
   async find(
     fingerprints: readonly Fingerprint[],
   ): Promise<readonly (StoredChunk | AntipodeError)[]> {
-    const searches = fingerprints.map((fingerprint) => this.#begin(fingerprint));
-    for (let round = 0; round < this.#site.memberCount; round++) {
+    const found: (StoredChunk | AntipodeError | undefined)[] = [];
+    const searches = await this.#askHere(fingerprints, found);
+    for (let round = 1; round < this.#site.memberCount; round++) {
       const byCvm = new Map<number, Search[]>();
       for (const search of searches) {
         if (search.found !== undefined) continue;
         const cvm = search.candidates.shift();
         if (cvm === undefined) continue;
-        const group = byCvm.get(cvm) ?? [];
-        group.push(search);
-        byCvm.set(cvm, group);
+        const group = byCvm.get(cvm);
+        if (group === undefined) byCvm.set(cvm, [search]);
+        else group.push(search);
       }
       if (byCvm.size === 0) break;
       await Promise.all(Array.from(byCvm, ([cvm, group]) => this.#askFor(cvm, group)));
     }
-    return searches.map((search) => this.#conclude(search));
+    for (const search of searches) found[search.slot] = this.#conclude(search);
+    return fingerprints.map((_, slot) => present(found[slot], "every fingerprint has its answer"));
+  }
+
+  /**
+   * Asks the own store, which has most of what is read here, and begins a search for what it has not.
+   * @param found takes what it has, by place in the call
+   */
+  async #askHere(
+    fingerprints: readonly Fingerprint[],
+    found: (StoredChunk | AntipodeError | undefined)[],
+  ): Promise<readonly Search[]> {
+    const { cvm } = this.#site;
+    const searches: Search[] = [];
+    let copies: readonly LocalCopy[] | undefined;
+    let lastError: AntipodeError | undefined;
+    try {
+      copies = await this.#site.ask(cvm, (holder) => holder.get(fingerprints));
+    } catch (error) {
+      if (!(error instanceof AntipodeError)) throw error;
+      lastError = error;
+    }
+    assert(
+      copies === undefined || copies.length === fingerprints.length,
+      "a holder answers for every fingerprint",
+    );
+    const live = this.#site.live();
+    for (const [slot, fingerprint] of fingerprints.entries()) {
+      const copy = copies?.[slot];
+      if (copy?.kind === "found") {
+        found[slot] = copy.chunk;
+        continue;
+      }
+      const search = this.#begin(fingerprint, slot, live);
+      search.lastError = lastError;
+      if (copy !== undefined) this.#note(search, cvm, copy);
+      searches.push(search);
+    }
+    return searches;
   }
 
   /** Resolves when no repair is under way. */
@@ -66,17 +107,15 @@ export class ChunkReads {
     await Promise.all(this.#repairs);
   }
 
-  #begin(fingerprint: Fingerprint): Search {
+  #begin(fingerprint: Fingerprint, slot: number, live: ReadonlySet<number>): Search {
     const { cvm, suspects } = this.#site;
-    const live = this.#site.live();
     const others = this.#site.order(fingerprint).filter((other) => other !== cvm);
     // One that has lost its lease may still be there: asked last.
     const candidates = [
-      cvm,
       ...suspects.sort(others.filter((other) => live.has(other))),
       ...others.filter((other) => !live.has(other)),
     ];
-    return { fingerprint, candidates, badAt: [], lastError: undefined, found: undefined };
+    return { fingerprint, slot, candidates, badAt: [], lastError: undefined, found: undefined };
   }
 
   async #askFor(cvm: number, group: readonly Search[]): Promise<void> {
@@ -92,16 +131,25 @@ export class ChunkReads {
     assert(copies.length === group.length, "a holder answers for every fingerprint");
     for (const [i, search] of group.entries()) {
       const copy = copies[i];
-      if (copy === undefined || copy.kind === "absent") continue;
-      if (copy.kind === "found") {
+      if (copy !== undefined) this.#note(search, cvm, copy);
+    }
+  }
+
+  #note(search: Search, cvm: number, copy: LocalCopy): void {
+    switch (copy.kind) {
+      case "absent":
+        return;
+      case "found":
         search.found = copy.chunk;
-        if (cvm !== this.#site.cvm) this.remoteCount += 1;
-        continue;
-      }
-      search.lastError = copy.error;
-      if (copy.kind === "failed") continue;
-      search.badAt.push(cvm);
-      this.corruptCount += 1;
+        this.remoteCount += 1;
+        return;
+      case "failed":
+        search.lastError = copy.error;
+        return;
+      case "corrupt":
+        search.lastError = copy.error;
+        search.badAt.push(cvm);
+        this.corruptCount += 1;
     }
   }
 

@@ -10,15 +10,15 @@
  * C5 Cache, bytes under way and repairs are bounded.
  */
 
-import { assert } from "../../base/assert.ts";
-import { toHex } from "../../base/bytes.ts";
+import { assert, present } from "../../base/assert.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
-import type { ChunkSpace, Fingerprint, FingerprintHex, StoredChunk } from "../chunks.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
+import type { ChunkSpace, Fingerprint, StoredChunk } from "../chunks.ts";
 import { ChunkCache } from "./chunkCache.ts";
 import { ChunkReads, plainBytes } from "./chunkReads.ts";
 import { ChunkWrites } from "./chunkWrites.ts";
@@ -109,13 +109,13 @@ interface SpaceParts {
 }
 
 /** Plain bytes or why there are none, by fingerprint. */
-type Fetched = ReadonlyMap<FingerprintHex, Uint8Array | AntipodeError>;
+type Fetched = ReadonlyMap<FingerprintKey, Uint8Array | AntipodeError>;
 
 class Space implements SiteChunkSpace {
   readonly #parts: SpaceParts;
   readonly #reads: ChunkReads;
   readonly #writes: ChunkWrites;
-  readonly #fetching = new Map<FingerprintHex, Promise<Fetched>>();
+  readonly #fetching = new Map<FingerprintKey, Promise<Fetched>>();
   #readCount = 0;
   #cacheHitCount = 0;
   #coalescedCount = 0;
@@ -127,28 +127,28 @@ class Space implements SiteChunkSpace {
   }
 
   async read(fingerprints: readonly Fingerprint[]): Promise<readonly Uint8Array[]> {
-    const missing = new Map<FingerprintHex, Fingerprint>();
+    const missing = new Map<FingerprintKey, Fingerprint>();
     const sources: {
-      readonly hex: FingerprintHex;
+      readonly key: FingerprintKey;
       source: Uint8Array | Promise<Fetched> | undefined;
     }[] = [];
     for (const fingerprint of fingerprints) {
-      const hex = toHex(fingerprint);
-      const source = this.#parts.cache.get(hex) ?? this.#fetching.get(hex);
-      if (source === undefined) missing.set(hex, fingerprint);
+      const key = keyOf(fingerprint);
+      const source = this.#parts.cache.get(key) ?? this.#fetching.get(key);
+      if (source === undefined) missing.set(key, fingerprint);
       else if (source instanceof Uint8Array) this.#cacheHitCount += 1;
       else this.#coalescedCount += 1;
-      sources.push({ hex, source });
+      sources.push({ key, source });
     }
     this.#readCount += fingerprints.length;
     const fetched = missing.size > 0 ? this.#fetch(missing) : undefined;
     const raws: Uint8Array[] = [];
-    for (const { hex, source } of sources) {
+    for (const { key, source } of sources) {
       if (source instanceof Uint8Array) {
         raws.push(source);
         continue;
       }
-      const raw = (await (source ?? fetched))?.get(hex);
+      const raw = (await (source ?? fetched))?.get(key);
       assert(raw !== undefined, "a fetch answers for every fingerprint");
       if (raw instanceof AntipodeError) throw raw;
       raws.push(raw);
@@ -156,34 +156,34 @@ class Space implements SiteChunkSpace {
     return raws;
   }
 
-  #fetch(missing: ReadonlyMap<FingerprintHex, Fingerprint>): Promise<Fetched> {
+  #fetch(missing: ReadonlyMap<FingerprintKey, Fingerprint>): Promise<Fetched> {
     const fetched = this.#fetchNow([...missing.values()], [...missing.keys()]).finally(() => {
-      for (const hex of missing.keys()) this.#fetching.delete(hex);
+      for (const key of missing.keys()) this.#fetching.delete(key);
     });
-    for (const hex of missing.keys()) this.#fetching.set(hex, fetched);
+    for (const key of missing.keys()) this.#fetching.set(key, fetched);
     return fetched;
   }
 
   async #fetchNow(
     fingerprints: readonly Fingerprint[],
-    hexes: readonly FingerprintHex[],
+    keys: readonly FingerprintKey[],
   ): Promise<Fetched> {
     const found = await this.#reads.find(fingerprints);
-    const raws = new Map<FingerprintHex, Uint8Array | AntipodeError>();
-    for (const [i, hex] of hexes.entries()) {
+    const raws = new Map<FingerprintKey, Uint8Array | AntipodeError>();
+    for (const [i, key] of keys.entries()) {
       const chunk = found[i];
       assert(chunk !== undefined, "a search answers for every fingerprint");
-      raws.set(hex, chunk instanceof AntipodeError ? chunk : this.#unpack(hex, chunk));
+      raws.set(key, chunk instanceof AntipodeError ? chunk : this.#unpack(key, chunk));
     }
     return raws;
   }
 
-  #unpack(hex: FingerprintHex, chunk: StoredChunk): Uint8Array | AntipodeError {
+  #unpack(key: FingerprintKey, chunk: StoredChunk): Uint8Array | AntipodeError {
     try {
       const plain = plainBytes(this.#parts.site.codec, chunk);
       // What is kept must not keep the read or the frame around it alive.
       const raw = plain.buffer.byteLength > 2 * plain.length ? plain.slice() : plain;
-      this.#parts.cache.add(hex, raw);
+      this.#parts.cache.add(key, raw);
       return raw;
     } catch (error) {
       if (error instanceof AntipodeError) return error;
@@ -202,8 +202,9 @@ class Space implements SiteChunkSpace {
   store(
     chunks: readonly StoredChunk[],
     replicationFactor: number,
+    expected: "new" | "unknown" = "unknown",
   ): ReturnType<ChunkSpace["store"]> {
-    return this.#writes.store(chunks, replicationFactor);
+    return this.#writes.store(chunks, replicationFactor, expected);
   }
 
   async present(
@@ -213,19 +214,22 @@ class Space implements SiteChunkSpace {
     const { site } = this.#parts;
     const live = site.live();
     const isPresent = fingerprints.map(() => true);
+    const byOrder = new Map<readonly number[], number[]>();
+    for (const [slot, fingerprint] of fingerprints.entries()) {
+      const order = site.order(fingerprint);
+      const slots = byOrder.get(order);
+      if (slots === undefined) byOrder.set(order, [slot]);
+      else slots.push(slot);
+    }
     const byCvm = new Map<number, number[]>();
-    for (const [slot, fingerprint] of fingerprints.entries())
-      for (const cvm of site
-        .order(fingerprint)
-        .filter((member) => live.has(member))
-        .slice(0, replicationFactor)) {
-        const slots = byCvm.get(cvm) ?? [];
-        slots.push(slot);
-        byCvm.set(cvm, slots);
-      }
+    for (const [order, slots] of byOrder)
+      for (const cvm of order.filter((member) => live.has(member)).slice(0, replicationFactor))
+        byCvm.set(cvm, [...(byCvm.get(cvm) ?? []), ...slots]);
     await Promise.all(
       Array.from(byCvm, async ([cvm, slots]) => {
-        const asked = slots.flatMap((slot) => fingerprints[slot] ?? []);
+        const asked: Fingerprint[] = [];
+        for (const slot of slots)
+          asked.push(present(fingerprints[slot], "a slot is one of the call"));
         const has = await this.#askPresence(cvm, asked);
         for (const [i, slot] of slots.entries()) if (has?.[i] !== true) isPresent[slot] = false;
       }),

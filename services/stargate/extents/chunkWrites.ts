@@ -12,7 +12,8 @@
 import { assert } from "../../base/assert.ts";
 import { toHex } from "../../base/bytes.ts";
 import { AntipodeError, type ErrorCode } from "../../base/errors.ts";
-import type { FingerprintHex, StoredChunk, StoreOutcome } from "../chunks.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
+import type { StoredChunk, StoreOutcome } from "../chunks.ts";
 import type { Site } from "./site.ts";
 
 /** Failures that another CVM would answer with as well, or that must be seen. */
@@ -22,15 +23,25 @@ const FINAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "MESSAGE_INVALID",
 ]);
 
-interface Job {
-  readonly chunk: StoredChunk;
-  /** How often the chunk came in the call. */
-  count: number;
+const NONE: ReadonlySet<StoredChunk> = new Set();
+
+/** Chunks of one call that have the same CVMs: whatever happens to one of them happens to all. */
+interface Group {
+  readonly chunks: StoredChunk[];
+  /** For each chunk: was it new on some CVM? */
+  readonly isNew: boolean[];
   /** Live CVMs not tried yet, best first. */
   readonly candidates: number[];
   /** Copies still missing. */
   missing: number;
-  isNew: boolean;
+}
+
+/** A call sorted out. */
+interface Plan {
+  readonly groups: readonly Group[];
+  /** Chunks that came again in the same call. */
+  readonly repeatCount: number;
+  readonly repeatBytes: number;
 }
 
 /** See the file's header. */
@@ -45,16 +56,22 @@ export class ChunkWrites {
     this.#site = site;
   }
 
-  async store(chunks: readonly StoredChunk[], replicationFactor: number): Promise<StoreOutcome> {
+  /** @param expected what the caller knows of the chunks: "new" saves the question whether they are there */
+  async store(
+    chunks: readonly StoredChunk[],
+    replicationFactor: number,
+    expected: "new" | "unknown",
+  ): Promise<StoreOutcome> {
     assert(replicationFactor >= 1, "something to be stored has one copy at least");
-    const jobs = this.#plan(chunks, replicationFactor);
-    const probablyHere = this.#probablyPresent(jobs);
+    const plan = this.#plan(chunks, replicationFactor);
+    const { groups } = plan;
+    const probablyHere = expected === "new" ? NONE : this.#probablyPresent(groups);
     const failures: AntipodeError[] = [];
     for (let round = 0; round < this.#site.memberCount; round++) {
-      const byCvm = assign(jobs, failures);
+      const byCvm = assign(groups, failures);
       if (byCvm.size === 0) break;
       const results = await Promise.allSettled(
-        Array.from(byCvm, ([cvm, group]) => this.#put(cvm, group, probablyHere)),
+        Array.from(byCvm, ([cvm, some]) => this.#put(cvm, some, probablyHere)),
       );
       for (const result of results) {
         if (result.status === "fulfilled") continue;
@@ -63,70 +80,101 @@ export class ChunkWrites {
         failures.push(error);
       }
     }
-    return this.#count(jobs);
+    return this.#count(plan);
   }
 
-  #plan(chunks: readonly StoredChunk[], replicationFactor: number): readonly Job[] {
+  #plan(chunks: readonly StoredChunk[], replicationFactor: number): Plan {
     const live = this.#site.live();
-    const jobs = new Map<FingerprintHex, Job>();
+    const groups = new Map<readonly number[], Group>();
+    const seen = new Set<FingerprintKey>();
+    let repeatCount = 0;
+    let repeatBytes = 0;
     for (const chunk of chunks) {
-      const hex = toHex(chunk.fingerprint);
-      const known = jobs.get(hex);
-      if (known !== undefined) {
-        known.count += 1;
+      const key = keyOf(chunk.fingerprint);
+      if (seen.has(key)) {
+        repeatCount += 1;
+        repeatBytes += chunk.stored.length;
         continue;
       }
-      const order = this.#site.order(chunk.fingerprint).filter((cvm) => live.has(cvm));
-      const missing = Math.min(replicationFactor, order.length);
-      const candidates = [...this.#site.suspects.sort(order)];
-      jobs.set(hex, { chunk, count: 1, candidates, missing, isNew: false });
+      seen.add(key);
+      const order = this.#site.order(chunk.fingerprint);
+      let group = groups.get(order);
+      if (group === undefined) {
+        const candidates = [...this.#site.suspects.sort(order.filter((cvm) => live.has(cvm)))];
+        const missing = Math.min(replicationFactor, candidates.length);
+        group = { chunks: [], isNew: [], candidates, missing };
+        groups.set(order, group);
+      }
+      group.chunks.push(chunk);
+      group.isNew.push(false);
     }
-    return [...jobs.values()];
+    return { groups: [...groups.values()], repeatCount, repeatBytes };
   }
 
   /**
    * Chunks that are worth a question before they are sent: this CVM has them, so others do; and when
    * a quarter of the call is here already, those that belong elsewhere may be there already too.
    */
-  #probablyPresent(jobs: readonly Job[]): ReadonlySet<Job> {
+  #probablyPresent(groups: readonly Group[]): ReadonlySet<StoredChunk> {
     const { cvm } = this.#site;
-    const has = this.#site.ownHas(jobs.map(({ chunk }) => chunk.fingerprint));
-    const here = jobs.filter((_, i) => has[i] === true);
-    if (here.length * 4 < jobs.length || here.length === 0) return new Set(here);
-    const elsewhere = jobs.filter((job) => !job.candidates.slice(0, job.missing).includes(cvm));
-    return new Set([...here, ...elsewhere]);
+    const chunks = groups.flatMap((group) => group.chunks);
+    const has = this.#site.ownHas(chunks.map(({ fingerprint }) => fingerprint));
+    const here = chunks.filter((_, i) => has[i] === true);
+    if (here.length * 4 < chunks.length || here.length === 0) return new Set(here);
+    const elsewhere = groups.filter(
+      ({ candidates, missing }) => !candidates.slice(0, missing).includes(cvm),
+    );
+    return new Set([...here, ...elsewhere.flatMap((group) => group.chunks)]);
   }
 
-  async #put(cvm: number, group: readonly Job[], probablyHere: ReadonlySet<Job>): Promise<void> {
-    const asked = cvm === this.#site.cvm ? [] : group.filter((job) => probablyHere.has(job));
-    const there = new Set<Job>();
-    if (asked.length > 0) {
-      const fingerprints = asked.map(({ chunk }) => chunk.fingerprint);
-      const has = await this.#site.ask(cvm, (holder) => holder.has(fingerprints));
-      for (const [i, job] of asked.entries()) if (has[i] === true) there.add(job);
-    }
-    const toSend = group.filter((job) => !there.has(job));
+  async #put(
+    cvm: number,
+    groups: readonly Group[],
+    probablyHere: ReadonlySet<StoredChunk>,
+  ): Promise<void> {
+    const there = await this.#there(cvm, groups, probablyHere);
+    const toSend: StoredChunk[] = [];
+    for (const { chunks } of groups)
+      for (const chunk of chunks) if (!there.has(chunk)) toSend.push(chunk);
     if (toSend.length > 0) {
-      const isNew = await this.#site.ask(cvm, (holder) =>
-        holder.put(toSend.map(({ chunk }) => chunk)),
-      );
+      const isNew = await this.#site.ask(cvm, (holder) => holder.put(toSend));
       assert(isNew.length === toSend.length, "a holder answers for every chunk");
-      for (const [i, job] of toSend.entries()) if (isNew[i] === true) job.isNew = true;
+      let next = 0;
+      for (const group of groups)
+        for (const [i, chunk] of group.chunks.entries())
+          if (!there.has(chunk) && isNew[next++] === true) group.isNew[i] = true;
     }
-    for (const job of group) job.missing -= 1;
+    for (const group of groups) group.missing -= 1;
   }
 
-  #count(jobs: readonly Job[]): StoreOutcome {
-    let duplicateCount = 0;
-    let duplicateBytes = 0;
-    for (const { chunk, count, isNew, missing } of jobs) {
+  /** What the CVM says it has, of what it probably has. */
+  async #there(
+    cvm: number,
+    groups: readonly Group[],
+    probablyHere: ReadonlySet<StoredChunk>,
+  ): Promise<ReadonlySet<StoredChunk>> {
+    if (cvm === this.#site.cvm || probablyHere.size === 0) return NONE;
+    const asked = groups.flatMap(({ chunks }) => chunks.filter((one) => probablyHere.has(one)));
+    if (asked.length === 0) return NONE;
+    const fingerprints = asked.map(({ fingerprint }) => fingerprint);
+    const has = await this.#site.ask(cvm, (holder) => holder.has(fingerprints));
+    return new Set(asked.filter((_, i) => has[i] === true));
+  }
+
+  #count({ groups, repeatCount, repeatBytes }: Plan): StoreOutcome {
+    let duplicateCount = repeatCount;
+    let duplicateBytes = repeatBytes;
+    for (const { chunks, isNew, missing } of groups) {
       assert(missing === 0, "every chunk has all its copies when a store ends well");
-      const repeats = isNew ? count - 1 : count;
-      duplicateCount += repeats;
-      duplicateBytes += repeats * chunk.stored.length;
-      if (!isNew) continue;
-      this.storedCount += 1;
-      this.storedBytes += chunk.stored.length;
+      for (const [i, { stored }] of chunks.entries()) {
+        if (isNew[i] === true) {
+          this.storedCount += 1;
+          this.storedBytes += stored.length;
+        } else {
+          duplicateCount += 1;
+          duplicateBytes += stored.length;
+        }
+      }
     }
     this.duplicateCount += duplicateCount;
     this.duplicateBytes += duplicateBytes;
@@ -135,33 +183,35 @@ export class ChunkWrites {
 }
 
 /**
- * Gives every missing copy to the next candidate of its chunk.
- * @throws AntipodeError when a chunk has too few candidates left
+ * Gives every missing copy to the next candidate of its group.
+ * @throws AntipodeError when a group has too few candidates left
  */
 function assign(
-  jobs: readonly Job[],
+  groups: readonly Group[],
   failures: readonly AntipodeError[],
-): ReadonlyMap<number, readonly Job[]> {
-  const byCvm = new Map<number, Job[]>();
-  for (const job of jobs) {
-    if (job.candidates.length < job.missing) throw shortage(job, failures);
-    for (const cvm of job.candidates.splice(0, job.missing)) {
-      const group = byCvm.get(cvm) ?? [];
-      group.push(job);
-      byCvm.set(cvm, group);
+): ReadonlyMap<number, readonly Group[]> {
+  const byCvm = new Map<number, Group[]>();
+  for (const group of groups) {
+    if (group.candidates.length < group.missing) throw shortage(group, failures);
+    for (const cvm of group.candidates.splice(0, group.missing)) {
+      const some = byCvm.get(cvm);
+      if (some === undefined) byCvm.set(cvm, [group]);
+      else some.push(group);
     }
   }
   return byCvm;
 }
 
-function shortage(job: Job, failures: readonly AntipodeError[]): AntipodeError {
+function shortage(group: Group, failures: readonly AntipodeError[]): AntipodeError {
   const last = failures.at(-1);
   const isDiskOnly = failures.length > 0 && failures.every(({ code }) => code === "DISK_FAILED");
   if (last !== undefined && isDiskOnly) return last;
+  const { missing, chunks } = group;
+  const fingerprint = chunks[0] === undefined ? "" : toHex(chunks[0].fingerprint);
   return new AntipodeError(
     "PEERS_UNAVAILABLE",
-    `a chunk lacks ${job.missing} of its copies, and no other CVM can take them`,
-    { fingerprint: toHex(job.chunk.fingerprint), missing: job.missing },
+    `${chunks.length} chunks lack ${missing} of their copies, and no other CVM can take them`,
+    { fingerprint, missing },
     last,
   );
 }

@@ -137,6 +137,12 @@ export interface RecordPlace {
   readonly offset: number;
 }
 
+/** Bytes with a view of all of them: records are many, a view for each would be most of their cost. */
+export interface RecordBytes {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
 const placeSeed = (place: RecordPlace): bigint => place.seed ^ BigInt(place.offset);
 
 /** What the writer adds to a chunk. */
@@ -154,53 +160,52 @@ export function writeRecordHeader(
   place: RecordPlace,
   chunk: StoredChunk,
   stamp: RecordStamp,
-  out: Uint8Array,
+  out: RecordBytes,
   at: number,
 ): void {
   assert(isStorable(chunk), "a chunk to be written has sound lengths");
   assert(place.offset % RECORD_ALIGN_BYTES === 0, "a record begins at a multiple of 8");
-  const header = out.subarray(at, at + RECORD_HEADER_BYTES);
-  const view = viewOf(header);
-  view.setUint32(0, RECORD_MAGIC, true);
-  view.setUint8(4, RECORD_VERSION);
-  view.setUint8(5, chunk.codec);
-  view.setUint32(8, chunk.rawLength, true);
-  view.setUint32(12, chunk.stored.length, true);
-  writeU64(view, 16, stamp.generation);
-  writeU64(view, 24, stamp.groupOffset);
-  header.set(chunk.fingerprint, 32);
+  const { bytes, view } = out;
+  view.setUint32(at, RECORD_MAGIC, true);
+  view.setUint8(at + 4, RECORD_VERSION);
+  view.setUint8(at + 5, chunk.codec);
+  view.setUint32(at + 8, chunk.rawLength, true);
+  view.setUint32(at + 12, chunk.stored.length, true);
+  writeU64(view, at + 16, stamp.generation);
+  writeU64(view, at + 24, stamp.groupOffset);
+  bytes.set(chunk.fingerprint, at + 32);
   const seed = placeSeed(place);
-  view.setBigUint64(RECORD_STORED_CHECK_AT, codec.xxh64(chunk.stored, seed), true);
-  const check = codec.xxh64(header.subarray(0, RECORD_HEADER_CHECK_AT), seed);
-  view.setBigUint64(RECORD_HEADER_CHECK_AT, check, true);
+  view.setBigUint64(at + RECORD_STORED_CHECK_AT, codec.xxh64(chunk.stored, seed), true);
+  const check = codec.xxh64(bytes.subarray(at, at + RECORD_HEADER_CHECK_AT), seed);
+  view.setBigUint64(at + RECORD_HEADER_CHECK_AT, check, true);
 }
 
 /** The header at `at`, or `undefined` when what is there is no sound header of this place. */
 export function readRecordHeader(
   codec: Codec,
   place: RecordPlace,
-  bytes: Uint8Array,
+  { bytes, view }: RecordBytes,
   at: number,
 ): RecordHeader | undefined {
   if (bytes.length - at < RECORD_HEADER_BYTES) return undefined;
-  const header = bytes.subarray(at, at + RECORD_HEADER_BYTES);
-  const view = viewOf(header);
-  if (view.getUint32(0, true) !== RECORD_MAGIC) return undefined;
-  const check = codec.xxh64(header.subarray(0, RECORD_HEADER_CHECK_AT), placeSeed(place));
-  if (view.getBigUint64(RECORD_HEADER_CHECK_AT, true) !== check) return undefined;
-  const codecId = view.getUint8(5);
-  const rawLength = view.getUint32(8, true);
-  const storedLength = view.getUint32(12, true);
-  if (view.getUint8(4) !== RECORD_VERSION || view.getUint16(6, true) !== 0) return undefined;
+  if (view.getUint32(at, true) !== RECORD_MAGIC) return undefined;
+  const checked = bytes.subarray(at, at + RECORD_HEADER_CHECK_AT);
+  const check = codec.xxh64(checked, placeSeed(place));
+  if (view.getBigUint64(at + RECORD_HEADER_CHECK_AT, true) !== check) return undefined;
+  const codecId = view.getUint8(at + 5);
+  const rawLength = view.getUint32(at + 8, true);
+  const storedLength = view.getUint32(at + 12, true);
+  if (view.getUint8(at + 4) !== RECORD_VERSION || view.getUint16(at + 6, true) !== 0)
+    return undefined;
   if (!areLengthsSound(codecId, rawLength, storedLength)) return undefined;
   return {
-    fingerprint: header.slice(32, 32 + FINGERPRINT_SIZE_BYTES),
+    fingerprint: bytes.slice(at + 32, at + 32 + FINGERPRINT_SIZE_BYTES),
     codec: codecId === codecLz4 ? codecLz4 : codecPlain,
     rawLength,
     storedLength,
-    generation: readU64(view, 16),
-    groupOffset: readU64(view, 24),
-    storedCheck: view.getBigUint64(RECORD_STORED_CHECK_AT, true),
+    generation: readU64(view, at + 16),
+    groupOffset: readU64(view, at + 24),
+    storedCheck: view.getBigUint64(at + RECORD_STORED_CHECK_AT, true),
   };
 }
 

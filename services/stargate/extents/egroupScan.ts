@@ -61,12 +61,8 @@ export async function scanEgroup(request: ScanRequest): Promise<EgroupScan> {
 
   while (offset + RECORD_HEADER_BYTES <= sizeBytes) {
     const place = { seed, offset };
-    const header = readRecordHeader(
-      codec,
-      place,
-      await window.bytes(offset, RECORD_HEADER_BYTES),
-      0,
-    );
+    const head = await window.bytes(offset, RECORD_HEADER_BYTES);
+    const header = readRecordHeader(codec, place, { bytes: head, view: viewOf(head) }, 0);
     const stored =
       header && (await window.bytes(offset + RECORD_HEADER_BYTES, header.storedLength));
     if (

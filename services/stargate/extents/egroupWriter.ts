@@ -14,12 +14,14 @@
  */
 
 import { assert } from "../../base/assert.ts";
+import { viewOf } from "../../base/bytes.ts";
 import { AntipodeError, messageOf } from "../../base/errors.ts";
 import { MIB } from "../../base/units.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import type { Log } from "../../platform/log.ts";
-import type { FingerprintHex, StoredChunk } from "../chunks.ts";
+import type { FingerprintKey } from "../blockmap/fingerprints.ts";
+import type { StoredChunk } from "../chunks.ts";
 import type { ChunkIndex } from "./chunkIndex.ts";
 import {
   EGROUP_HEADER_BYTES,
@@ -38,7 +40,7 @@ const GROUP_BYTES_MAX = 8 * MIB;
 /** A chunk on its way to the disk. */
 export interface WriteItem {
   readonly chunk: StoredChunk;
-  readonly hex: FingerprintHex;
+  readonly key: FingerprintKey;
 }
 
 /** The egroup that is appended to. */
@@ -176,6 +178,7 @@ export class EgroupWriter {
     const { codec, index } = this.#options;
     const stamp = { generation: index.generation, groupOffset: at.tailOffset };
     const heads = new Uint8Array(items.length * (RECORD_HEADER_BYTES + 8) + 8);
+    const out = { bytes: heads, view: viewOf(heads) };
     const parts: Uint8Array[] = [];
     let used = 0;
     let padding = 0;
@@ -183,7 +186,7 @@ export class EgroupWriter {
     for (const { chunk } of items) {
       const start = used;
       used += padding;
-      writeRecordHeader(codec, { seed: at.seed, offset }, chunk, stamp, heads, used);
+      writeRecordHeader(codec, { seed: at.seed, offset }, chunk, stamp, out, used);
       used += RECORD_HEADER_BYTES;
       parts.push(heads.subarray(start, used), chunk.stored);
       const span = recordSpan(chunk.stored.length);
@@ -217,8 +220,8 @@ export class EgroupWriter {
     current: { readonly egroup: number; tailOffset: number },
   ): void {
     const { index } = this.#options;
-    for (const { chunk, hex } of items) {
-      index.add(chunk.fingerprint, hex, {
+    for (const { chunk, key } of items) {
+      index.add(chunk.fingerprint, key, {
         egroup: current.egroup,
         offset: current.tailOffset,
         storedLength: chunk.stored.length,

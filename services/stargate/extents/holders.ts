@@ -9,7 +9,8 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
 import { ChunkService } from "../../platform/wire/stargate.ts";
-import type { Fingerprint, FingerprintHex, StoredChunk } from "../chunks.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
+import type { Fingerprint, StoredChunk } from "../chunks.ts";
 import type { LocalCopy } from "./localReader.ts";
 import type { LocalStore } from "./localStore.ts";
 import { PeerPuts } from "./peerPuts.ts";
@@ -84,26 +85,25 @@ async function getBatch(
   const answer = await client.unary(ChunkService.getChunks, request, {
     deadlineMs: CALL_DEADLINE_MS,
   });
-  const copies = new Map<FingerprintHex, LocalCopy>();
+  const copies = new Map<FingerprintKey, LocalCopy>();
   for (const fingerprint of splitFingerprints(answer.corrupt, GET_COUNT_MAX)) {
-    const hex = toHex(fingerprint);
     const error = new AntipodeError("CHUNK_CORRUPT", "a CVM found its copy of a chunk bad", {
       cvm,
-      fingerprint: hex,
+      fingerprint: toHex(fingerprint),
     });
-    copies.set(hex, { kind: "corrupt", error });
+    copies.set(keyOf(fingerprint), { kind: "corrupt", error });
   }
   for (const message of answer.chunks) {
     // A chunk that was damaged on the way is good where it lies: failed, not corrupt.
     try {
       const chunk = chunkFromMessage(codec, message);
-      copies.set(toHex(chunk.fingerprint), { kind: "found", chunk });
+      copies.set(keyOf(chunk.fingerprint), { kind: "found", chunk });
     } catch (error) {
       if (!(error instanceof AntipodeError)) throw error;
-      copies.set(toHex(message.fingerprint), { kind: "failed", error });
+      copies.set(keyOf(message.fingerprint), { kind: "failed", error });
     }
   }
-  return fingerprints.map((fingerprint) => copies.get(toHex(fingerprint)) ?? { kind: "absent" });
+  return fingerprints.map((fingerprint) => copies.get(keyOf(fingerprint)) ?? { kind: "absent" });
 }
 
 /** Answers of all batches in order, `CALLS_AT_ONCE_MAX` under way. */

@@ -12,7 +12,7 @@ import type { Fingerprint } from "../chunks.ts";
 import type { StoreIdentity } from "./egroupFormat.ts";
 
 /** Version of keys and values together. */
-const INDEX_FORMAT_VERSION = 1;
+const INDEX_FORMAT_VERSION = 2;
 const PLACE_BYTES = 32;
 const PLACE_CHECK_AT = 28;
 const META_BYTES = 64;
@@ -56,16 +56,28 @@ export interface SealedEgroup {
   readonly sizeBytes: number;
 }
 
+/**
+ * One place, and behind it, in the place of its check, the fingerprint: what the check is made of. A
+ * look-up or an entry takes no memory but its result; nothing here is kept between two calls.
+ */
+const scratch = makeScratch();
+
+function makeScratch(): { readonly bytes: Uint8Array; readonly view: DataView } {
+  const bytes = new Uint8Array(PLACE_CHECK_AT + FINGERPRINT_SIZE_BYTES);
+  return { bytes, view: viewOf(bytes) };
+}
+
 export function encodePlace(codec: Codec, fingerprint: Fingerprint, place: ChunkPlace): Uint8Array {
-  const bytes = new Uint8Array(PLACE_BYTES);
-  const view = viewOf(bytes);
+  const { bytes, view } = scratch;
   writeU64(view, 0, place.egroup);
   view.setUint32(8, place.offset, true);
   view.setUint32(12, place.storedLength, true);
   view.setUint32(16, place.rawLength, true);
   writeU64(view, 20, place.generation);
-  view.setUint32(PLACE_CHECK_AT, placeCheck(codec, fingerprint, bytes), true);
-  return bytes;
+  bytes.set(fingerprint, PLACE_CHECK_AT);
+  const check = scratchCheck(codec);
+  view.setUint32(PLACE_CHECK_AT, check, true);
+  return bytes.slice(0, PLACE_BYTES);
 }
 
 /** `undefined` when the value is damaged or belongs to another key. */
@@ -75,9 +87,11 @@ export function decodePlace(
   bytes: Uint8Array,
 ): ChunkPlace | undefined {
   if (bytes.length !== PLACE_BYTES) return undefined;
-  const view = viewOf(bytes);
-  if (view.getUint32(PLACE_CHECK_AT, true) !== placeCheck(codec, fingerprint, bytes))
-    return undefined;
+  const { view } = scratch;
+  scratch.bytes.set(bytes);
+  const check = view.getUint32(PLACE_CHECK_AT, true);
+  scratch.bytes.set(fingerprint, PLACE_CHECK_AT);
+  if (check !== scratchCheck(codec)) return undefined;
   return {
     egroup: readU64(view, 0),
     offset: view.getUint32(8, true),
@@ -87,9 +101,9 @@ export function decodePlace(
   };
 }
 
-function placeCheck(codec: Codec, fingerprint: Fingerprint, bytes: Uint8Array): number {
-  const seed = viewOf(fingerprint).getBigUint64(0, true);
-  return Number(BigInt.asUintN(32, codec.xxh64(bytes.subarray(0, PLACE_CHECK_AT), seed)));
+/** Check of the place and the fingerprint that lie in the scratch. */
+function scratchCheck(codec: Codec): number {
+  return Number(BigInt.asUintN(32, codec.xxh64(scratch.bytes)));
 }
 
 export function encodeMeta(codec: Codec, meta: IndexMeta): Uint8Array {

@@ -4,18 +4,20 @@
  * counts as absent and can be written again; it is never returned (P7).
  */
 
-import { equalBytes, toHex } from "../../base/bytes.ts";
+import { equalBytes, toHex, viewOf } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import { KIB, MIB } from "../../base/units.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Fingerprint, FingerprintHex, StoredChunk } from "../chunks.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
+import type { Fingerprint, StoredChunk } from "../chunks.ts";
 import type { ChunkIndex } from "./chunkIndex.ts";
 import type { EgroupFiles } from "./egroupFiles.ts";
 import {
   egroupSeed,
   isStoredSound,
   RECORD_HEADER_BYTES,
+  type RecordBytes,
   readRecordHeader,
   type StoreIdentity,
 } from "./egroupFormat.ts";
@@ -37,10 +39,12 @@ export type LocalCopy =
   /** The disk could not be read; the copy may be good. `DISK_FAILED`. */
   | { readonly kind: "failed"; readonly error: AntipodeError };
 
+const ABSENT: LocalCopy = { kind: "absent" };
+
 interface Wanted {
   readonly slot: number;
   readonly fingerprint: Fingerprint;
-  readonly hex: FingerprintHex;
+  readonly key: FingerprintKey;
   readonly place: ChunkPlace;
 }
 
@@ -68,12 +72,12 @@ export class LocalReader {
 
   /** One answer a fingerprint, in order. Stored bytes are views of what was read: copy what is kept. */
   async read(fingerprints: readonly Fingerprint[]): Promise<readonly LocalCopy[]> {
-    const copies: LocalCopy[] = fingerprints.map(() => ({ kind: "absent" }));
+    const copies: LocalCopy[] = fingerprints.map(() => ABSENT);
     const wanted: Wanted[] = [];
     for (const [slot, fingerprint] of fingerprints.entries()) {
-      const hex = toHex(fingerprint);
-      const place = this.#options.index.find(fingerprint, hex);
-      if (place !== undefined) wanted.push({ slot, fingerprint, hex, place });
+      const key = keyOf(fingerprint);
+      const place = this.#options.index.find(fingerprint, key);
+      if (place !== undefined) wanted.push({ slot, fingerprint, key, place });
     }
     const runs = runsOf(wanted);
     const work = async (): Promise<void> => {
@@ -98,24 +102,26 @@ export class LocalReader {
       this.failedCount += run.length;
       return;
     }
+    if (bytes === "missing") {
+      for (const want of run) copies[want.slot] = this.#condemn(want, "the file is gone");
+      return;
+    }
     const seed = egroupSeed(this.#options.codec, this.#options.identity, egroup);
+    const read = { bytes, view: viewOf(bytes) };
     for (const want of run)
-      copies[want.slot] =
-        bytes === "missing"
-          ? this.#condemn(want, "the file is gone")
-          : this.#check(want, seed, bytes, want.place.offset - offset);
+      copies[want.slot] = this.#check(want, seed, read, want.place.offset - offset);
   }
 
-  #check(want: Wanted, seed: bigint, bytes: Uint8Array, at: number): LocalCopy {
+  #check(want: Wanted, seed: bigint, read: RecordBytes, at: number): LocalCopy {
     const { codec } = this.#options;
     const { fingerprint, place: indexed } = want;
     const place = { seed, offset: indexed.offset };
-    const header = readRecordHeader(codec, place, bytes, at);
+    const header = readRecordHeader(codec, place, read, at);
     if (header === undefined) return this.#condemn(want, "its header is damaged");
     if (!equalBytes(header.fingerprint, fingerprint))
       return this.#condemn(want, "another chunk lies at its place");
     const start = at + RECORD_HEADER_BYTES;
-    const stored = bytes.subarray(start, start + header.storedLength);
+    const stored = read.bytes.subarray(start, start + header.storedLength);
     if (!isStoredSound(codec, place, header, stored))
       return this.#condemn(want, "its bytes are damaged");
     this.readCount += 1;
@@ -126,12 +132,12 @@ export class LocalReader {
 
   #condemn(want: Wanted, reason: string): LocalCopy {
     const { egroup, offset } = want.place;
-    const now = this.#options.index.find(want.fingerprint, want.hex);
+    const now = this.#options.index.find(want.fingerprint, want.key);
     // Meanwhile another reader may have condemned it, and a repair written it anew elsewhere.
     if (now?.egroup === egroup && now.offset === offset)
-      this.#options.index.remove(want.fingerprint, want.hex);
+      this.#options.index.remove(want.fingerprint, want.key);
     this.corruptCount += 1;
-    const details = { fingerprint: want.hex, egroup, offset, reason };
+    const details = { fingerprint: toHex(want.fingerprint), egroup, offset, reason };
     this.#options.log.warn(
       { event: "extents.chunk-corrupt", ...details },
       "copy of a chunk failed its check and is not used",

@@ -20,7 +20,8 @@ import type { Codec } from "../../platform/codec.ts";
 import type { Disk } from "../../platform/disk.ts";
 import type { KeyIndexes } from "../../platform/keyIndex.ts";
 import type { Log } from "../../platform/log.ts";
-import type { Fingerprint, FingerprintHex, StoredChunk } from "../chunks.ts";
+import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
+import type { Fingerprint, StoredChunk } from "../chunks.ts";
 import { ByteGate } from "./byteGate.ts";
 import type { ChunkIndex } from "./chunkIndex.ts";
 import { EgroupFiles } from "./egroupFiles.ts";
@@ -139,7 +140,7 @@ interface StoreParts {
 class Store implements LocalStore {
   readonly #parts: StoreParts;
   /** Chunks on their way to the disk, and when they are there. */
-  readonly #underWay = new Map<FingerprintHex, Promise<void>>();
+  readonly #underWay = new Map<FingerprintKey, Promise<void>>();
   readonly #gate = new ByteGate(PUT_BYTES_WAITING_MAX);
   /** Puts and gets that have not settled. */
   readonly #active = new Set<Promise<unknown>>();
@@ -196,22 +197,22 @@ class Store implements LocalStore {
     const isNew: boolean[] = [];
     const waits = new Set<Promise<void>>();
     const items: WriteItem[] = [];
-    const fresh = new Set<FingerprintHex>();
+    const fresh = new Set<FingerprintKey>();
     let storedBytes = 0;
     for (const chunk of chunks) {
-      const hex = toHex(chunk.fingerprint);
-      const isHere = this.#touch(chunk.fingerprint, hex);
-      const underWay = isHere ? undefined : this.#underWay.get(hex);
+      const key = keyOf(chunk.fingerprint);
+      const isHere = this.#touch(chunk.fingerprint, key);
+      const underWay = isHere ? undefined : this.#underWay.get(key);
       if (underWay !== undefined) waits.add(underWay);
-      const isFresh = !isHere && underWay === undefined && !fresh.has(hex);
+      const isFresh = !isHere && underWay === undefined && !fresh.has(key);
       isNew.push(isFresh);
       if (!isFresh) {
         this.#dedupedCount += 1;
         this.#dedupedBytes += chunk.stored.length;
         continue;
       }
-      fresh.add(hex);
-      items.push({ chunk, hex });
+      fresh.add(key);
+      items.push({ chunk, key });
       storedBytes += chunk.stored.length;
     }
     for (const batch of batchesOf(items, writer.batchBytesMax)) waits.add(this.#write(batch));
@@ -223,22 +224,22 @@ class Store implements LocalStore {
   }
 
   /** True when there is a copy; its generation is raised to the present one. */
-  #touch(fingerprint: Fingerprint, hex: FingerprintHex): boolean {
+  #touch(fingerprint: Fingerprint, key: FingerprintKey): boolean {
     const { index } = this.#parts;
-    const place = index.find(fingerprint, hex);
+    const place = index.find(fingerprint, key);
     if (place === undefined) return false;
     const { generation } = index;
-    if (place.generation < generation) index.add(fingerprint, hex, { ...place, generation });
+    if (place.generation < generation) index.add(fingerprint, key, { ...place, generation });
     return true;
   }
 
   async #write(batch: readonly WriteItem[]): Promise<void> {
     const durable = this.#parts.writer.write(batch);
-    for (const { hex } of batch) this.#underWay.set(hex, durable);
+    for (const { key } of batch) this.#underWay.set(key, durable);
     try {
       await durable;
     } finally {
-      for (const { hex } of batch) this.#underWay.delete(hex);
+      for (const { key } of batch) this.#underWay.delete(key);
     }
   }
 
@@ -261,7 +262,7 @@ class Store implements LocalStore {
     // What recovery could read but not sync is served, never vouched for.
     if (!recovery.isDurable) return fingerprints.map(() => false);
     return fingerprints.map(
-      (fingerprint) => index.find(fingerprint, toHex(fingerprint)) !== undefined,
+      (fingerprint) => index.find(fingerprint, keyOf(fingerprint)) !== undefined,
     );
   }
 

@@ -8,9 +8,9 @@
  * that can be neither written nor kept in memory, ends the opening with an error.
  */
 
-import { toHex } from "../../base/bytes.ts";
 import { AntipodeError, messageOf } from "../../base/errors.ts";
 import type { DiskFile } from "../../platform/disk.ts";
+import { keyOf } from "../blockmap/fingerprints.ts";
 import { ChunkIndex } from "./chunkIndex.ts";
 import {
   checkEgroupHeader,
@@ -202,7 +202,7 @@ async function scanOne(
       fromOffset: from,
       onRecord: (record, offset) => {
         const { storedLength, rawLength, generation } = record;
-        index.add(record.fingerprint, toHex(record.fingerprint), {
+        index.add(record.fingerprint, keyOf(record.fingerprint), {
           egroup,
           offset,
           storedLength,

@@ -10,7 +10,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Fingerprint } from "../chunks.ts";
 import type { Holder } from "./holders.ts";
 import type { LocalStore } from "./localStore.ts";
-import { type PlacementMember, placementOrder } from "./placement.ts";
+import { Placement, type PlacementMember } from "./placement.ts";
 import type { Suspects } from "./suspects.ts";
 
 export interface SiteOptions {
@@ -31,9 +31,11 @@ export class Site {
   readonly codec: Codec;
   readonly log: Log;
   readonly #options: SiteOptions;
+  readonly #placement: Placement;
 
   constructor(options: SiteOptions) {
     this.#options = options;
+    this.#placement = new Placement(options.members);
     this.cvm = options.cvm;
     this.suspects = options.suspects;
     this.codec = options.codec;
@@ -53,9 +55,9 @@ export class Site {
     return this.#options.members.length;
   }
 
-  /** All CVMs in the order in which they should hold the chunk. */
+  /** All CVMs in the order in which they should hold the chunk: one array for equal orders, mostly. */
   order(fingerprint: Fingerprint): readonly number[] {
-    return placementOrder(fingerprint, this.#options.members);
+    return this.#placement.order(fingerprint);
   }
 
   /** By the coordinator's view; this CVM always counts itself. */

@@ -132,7 +132,8 @@ async function takeIn({ space, codec }: ReceiveOptions, request: Request): Promi
         { missingCount, childCount: children.length },
       );
   }
-  return space.store(checked, replicationFactor);
+  // The source has asked: what it sends is not here, but for the window in flight after a break.
+  return space.store(checked, replicationFactor, "new");
 }
 
 /** Children of all nodes among the chunks, each once. */

@@ -1,7 +1,7 @@
 /** Records as bytes: what FORMAT.md says, and that a record is sound at one place only (F8 of the fault model). */
 
 import { describe, expect, it } from "vitest";
-import { toHex } from "../../../services/base/bytes.ts";
+import { toHex, viewOf } from "../../../services/base/bytes.ts";
 import {
   checkEgroupHeader,
   egroupSeed,
@@ -20,7 +20,7 @@ function recordAt(egroup: number, offset: number, number: number): Uint8Array {
   const chunk = chunkOf(number);
   const bytes = new Uint8Array(recordSpan(chunk.stored.length));
   const place = { seed: egroupSeed(codec, identity, egroup), offset };
-  writeRecordHeader(codec, place, chunk, stamp, bytes, 0);
+  writeRecordHeader(codec, place, chunk, stamp, { bytes, view: viewOf(bytes) }, 0);
   bytes.set(chunk.stored, RECORD_HEADER_BYTES);
   return bytes;
 }
@@ -29,9 +29,10 @@ describe("egroup record", () => {
   const chunk = chunkOf(3);
   const bytes = recordAt(4, 640, 3);
   const seed = egroupSeed(codec, identity, 4);
+  const record = { bytes, view: viewOf(bytes) };
 
   it("reads back what was written", () => {
-    const header = readRecordHeader(codec, { seed, offset: 640 }, bytes, 0);
+    const header = readRecordHeader(codec, { seed, offset: 640 }, record, 0);
     expect(header).toMatchObject({ ...stamp, codec: 1, rawLength: chunk.rawLength });
     expect(toHex(header?.fingerprint ?? bytes)).toBe(toHex(chunk.fingerprint));
     expect(bytes.length % 8).toBe(0);
@@ -47,11 +48,12 @@ describe("egroup record", () => {
         offset: 640,
       },
     ];
-    for (const place of elsewhere) expect(readRecordHeader(codec, place, bytes, 0)).toBeUndefined();
+    for (const place of elsewhere)
+      expect(readRecordHeader(codec, place, record, 0)).toBeUndefined();
   });
 
   it("does not take the stored bytes of another place or chunk for its own", () => {
-    const header = readRecordHeader(codec, { seed, offset: 640 }, bytes, 0);
+    const header = readRecordHeader(codec, { seed, offset: 640 }, record, 0);
     if (header === undefined) throw new Error("the record is sound");
     expect(isStoredSound(codec, { seed, offset: 640 }, header, chunk.stored)).toBe(true);
     expect(isStoredSound(codec, { seed, offset: 648 }, header, chunk.stored)).toBe(false);

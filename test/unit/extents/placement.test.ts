@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { createPrng } from "../../../services/base/prng.ts";
 import {
+  Placement,
   type PlacementMember,
   placementOrder,
   separateMember,
@@ -29,6 +30,24 @@ describe("placement", () => {
       }
       // 600 each; five standard deviations are 110.
       for (const count of counts.values()) expect(Math.abs(count - 600)).toBeLessThan(110);
+    }
+  });
+
+  it("is remembered as it is computed, one array for equal orders", () => {
+    const paired = (count: number): PlacementMember[] =>
+      Array.from({ length: count }, (_, i) => ({
+        ...separateMember(i + 1),
+        node: `node-${Math.ceil((i + 1) / 2)}`,
+      }));
+    for (const site of [members, paired(1), paired(6), paired(16)]) {
+      const placement = new Placement(site.toReversed());
+      const arrays = new Map<string, readonly number[]>();
+      for (const fingerprint of fingerprints.slice(0, 1000)) {
+        const order = placement.order(fingerprint);
+        expect(order).toEqual(placementOrder(fingerprint, site));
+        if (site.length < 6) expect(arrays.get(order.join()) ?? order).toBe(order);
+        arrays.set(order.join(), order);
+      }
     }
   });
 
