@@ -34,7 +34,7 @@ import { receiveBindings } from "./replication/receive.ts";
 import { rootBindings } from "./replication/rootService.ts";
 import { Catalog } from "./vdisk/catalog.ts";
 import { createDevices } from "./vdisk/devices.ts";
-import { IoForwarder, ioBindings } from "./vdisk/forwarding.ts";
+import { IoForwarder, ioBindings, mayServe } from "./vdisk/forwarding.ts";
 import { LeaderFence } from "./vdisk/leaderFence.ts";
 import { SiteView } from "./vdisk/siteView.ts";
 import { VdiskHost } from "./vdisk/vdiskHost.ts";
@@ -163,7 +163,9 @@ function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
   const blockMap = createBlockMap({ source: space, codec });
   const peerServer = createPeerServer({ replicas, clock });
   const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
-  const forwarders = cache((cvm) => new IoForwarder(clientOf(cvm), clock));
+  const forwarders = cache(
+    (cvm) => new IoForwarder(clientOf(cvm), clock, (vdiskId) => mayServe(view, vdiskId, cvm)),
+  );
   /** Live CVMs in this vDisk's own order, so that owners and peers spread over the site. */
   const candidates = (vdiskId: string): readonly number[] => {
     const alive = live();

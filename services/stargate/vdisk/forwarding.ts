@@ -14,6 +14,7 @@ import {
   isErrorCode,
   messageOf,
 } from "../../base/errors.ts";
+import type { OwnerRecord } from "../../base/siteRecords.ts";
 import type { Infer } from "../../base/wire.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { type Binding, type RpcClient, type RpcStream, serveStream } from "../../platform/rpc.ts";
@@ -26,25 +27,49 @@ type Response = Infer<typeof IoResponse>;
 type Stream = RpcStream<Request, Response>;
 
 interface Waiting {
+  readonly vdiskId: string;
   readonly resolve: (response: Response) => void;
   readonly reject: (error: unknown) => void;
   readonly untilMs: number;
 }
 
-const WATCH_EVERY_MS = 1000;
+const WATCH_EVERY_MS = 250;
 
-/** The front-end's side of the stream to one other CVM. */
+/** What a front-end knows of who serves; a view, possibly late. */
+export interface OwnerView {
+  owner(vdiskId: string): OwnerRecord | undefined;
+  isLive(cvm: number): boolean;
+}
+
+/** May a request still be answered by this CVM, as far as the view knows? When it knows nothing, it may. */
+export function mayServe(view: OwnerView, vdiskId: string, cvm: number): boolean {
+  const record = view.owner(vdiskId);
+  if (record === undefined) return true;
+  if (view.isLive(record.owner)) return record.owner === cvm;
+  const heir = record.peers.find((peer) => view.isLive(peer));
+  return heir === undefined || heir === cvm;
+}
+
+/**
+ * The front-end's side of the stream to one other CVM. The stream is given up, with all that waits on it,
+ * when an answer is late, and already when the view says that another CVM serves a vDisk that waits: the
+ * owner may be cut off. Giving up single requests would not do: a write must not come into the log when its
+ * repetition elsewhere was acknowledged, and only the end of the stream keeps it out (P1).
+ */
 export class IoForwarder {
   readonly #client: RpcClient;
   readonly #clock: Clock;
+  readonly #mayServe: (vdiskId: string) => boolean;
   #stream: Stream | undefined;
   #nextId = 1;
   readonly #waiting = new Map<number, Waiting>();
   #timer: Timer | undefined;
 
-  constructor(client: RpcClient, clock: Clock) {
+  /** @param serves may the other CVM still answer for this vDisk? */
+  constructor(client: RpcClient, clock: Clock, serves: (vdiskId: string) => boolean) {
     this.#client = client;
     this.#clock = clock;
+    this.#mayServe = serves;
   }
 
   /**
@@ -56,6 +81,7 @@ export class IoForwarder {
     const stream = this.#stream ?? this.#open();
     const answer = new Promise<Response>((resolve, reject) => {
       this.#waiting.set(id, {
+        vdiskId: request.vdiskId,
         resolve,
         reject,
         untilMs: this.#clock.now() + FORWARD_ANSWER_MS_MAX,
@@ -99,15 +125,23 @@ export class IoForwarder {
   #watch(): void {
     this.#timer ??= this.#clock.after(WATCH_EVERY_MS, () => {
       this.#timer = undefined;
-      const now = this.#clock.now();
-      const late = [...this.#waiting.values()].some((one) => one.untilMs < now);
-      if (late && this.#stream !== undefined)
-        this.#break(
-          this.#stream,
-          new AntipodeError("PEER_UNREACHABLE", "the owner's CVM does not answer"),
-        );
+      const reason = this.#reasonToGiveUp();
+      if (reason !== undefined && this.#stream !== undefined)
+        this.#break(this.#stream, new AntipodeError("PEER_UNREACHABLE", reason));
       if (this.#waiting.size > 0) this.#watch();
     });
+  }
+
+  #reasonToGiveUp(): string | undefined {
+    const now = this.#clock.now();
+    const vdiskIds = new Set<string>();
+    for (const one of this.#waiting.values()) {
+      if (one.untilMs < now) return "the owner's CVM does not answer";
+      vdiskIds.add(one.vdiskId);
+    }
+    for (const vdiskId of vdiskIds)
+      if (!this.#mayServe(vdiskId)) return "another CVM serves the vDisk now";
+    return undefined;
   }
 
   #break(stream: Stream, cause: unknown): void {

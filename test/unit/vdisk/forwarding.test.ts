@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { KIB } from "../../../services/base/units.ts";
-import { IoForwarder, ioBindings } from "../../../services/stargate/vdisk/forwarding.ts";
+import { IoForwarder, ioBindings, mayServe } from "../../../services/stargate/vdisk/forwarding.ts";
 import type { OwnedVdisk } from "../../../services/stargate/vdisk/ownedVdisk.ts";
 import { createFakeLog } from "../../support/fakeLog.ts";
 import { createFakeNetwork } from "../../support/fakeNetwork.ts";
@@ -11,7 +11,7 @@ import { DISK_A, watchOutcome } from "./world.ts";
 
 interface ForwardingWorld extends VdiskTestWorld {
   /** A front-end's stream to the owner. */
-  frontEnd(): IoForwarder;
+  frontEnd(serves?: () => boolean): IoForwarder;
   /** Serving begins when this is resolved. */
   readonly takeover: { done: () => void };
 }
@@ -31,7 +31,11 @@ async function open(): Promise<ForwardingWorld> {
     ioBindings(() => served),
   );
   const client = network.host("10.0.0.2").rpc.connect(address);
-  return { ...world, takeover, frontEnd: () => new IoForwarder(client, world.clock) };
+  return {
+    ...world,
+    takeover,
+    frontEnd: (serves = () => true) => new IoForwarder(client, world.clock, serves),
+  };
 }
 
 const write = (fill: number, lengthBytes: number) => ({
@@ -93,10 +97,46 @@ describe("a forwarded write", () => {
     expect(outside.now()).toBe("OUT_OF_RANGE");
   });
 
+  it("is given up when the view names another owner, and does not come later (P1, P9)", async () => {
+    const world = await open();
+    let serves = true;
+    const call = watchOutcome(world.frontEnd(() => serves).call(write(1, 512)));
+    await world.clock.tick(2000);
+    expect(call.now()).toBe("waits");
+    serves = false;
+    await world.clock.tick(500);
+    expect(call.now()).toBe("PEER_UNREACHABLE");
+    world.takeover.done();
+    await world.clock.tick(1000);
+    expect(world.ownedLog.lastLsn).toBe(0);
+  });
+
   it("without an answer for too long is given up", async () => {
     const world = await open();
     const call = watchOutcome(world.frontEnd().call(write(1, 512)));
     await world.clock.tick(20_000);
     expect(call.now()).toBe("PEER_UNREACHABLE");
+  });
+});
+
+describe("who may still answer a forwarded request", () => {
+  const view = (owner: number, peers: readonly number[], live: readonly number[]) => ({
+    owner: (id: string) => (id === "known" ? { owner, peers, epoch: 3, served: true } : undefined),
+    isLive: (cvm: number) => live.includes(cvm),
+  });
+  const cases = [
+    ["the live owner", view(2, [2, 3], [1, 2, 3]), 2, true],
+    ["not the one before it", view(3, [3, 2], [1, 2, 3]), 2, false],
+    ["not an owner whose lease ended", view(2, [2, 3], [1, 3]), 2, false],
+    ["the first live peer of such an owner", view(2, [2, 3], [1, 3]), 3, true],
+    ["anybody while nobody is known to live", view(2, [2, 3], []), 2, true],
+  ] as const;
+  for (const [who, seen, cvm, expected] of cases)
+    it(`is ${who}`, () => {
+      expect(mayServe(seen, "known", cvm)).toBe(expected);
+    });
+
+  it("is anybody as long as the vDisk is not known", () => {
+    expect(mayServe(view(2, [2], [1]), "unknown", 2)).toBe(true);
   });
 });
