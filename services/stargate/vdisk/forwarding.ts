@@ -19,7 +19,12 @@ import type { Infer } from "../../base/wire.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { type Binding, type RpcClient, type RpcStream, serveStream } from "../../platform/rpc.ts";
 import { type IoRequest, type IoResponse, IoService } from "../../platform/wire/oplog.ts";
-import { FORWARD_ANSWER_MS_MAX, FORWARDED_IN_FLIGHT_MAX } from "./limits.ts";
+import {
+  FORWARD_ANSWER_MS_MAX,
+  FORWARDED_IN_FLIGHT_MAX,
+  FORWARDED_RANGE_BYTES_MAX,
+  IO_BYTES_MAX,
+} from "./limits.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
 
 type Request = Infer<typeof IoRequest>;
@@ -199,6 +204,7 @@ async function answer(
     errorMessage: "",
   };
   try {
+    checkRequest(request);
     const owned = await serve(request.vdiskId);
     if (signal.aborted) throw new AntipodeError("CANCELLED", "nobody waits for this any more");
     switch (request.operation) {
@@ -211,7 +217,7 @@ async function answer(
         await owned.write(request.offsetBytes, request.data, signal);
         return empty;
       case "zero":
-        await owned.zero(request.offsetBytes, request.lengthBytes);
+        await owned.zero(request.offsetBytes, request.lengthBytes, signal);
         return empty;
       case "runs": {
         const runs = await owned.runs(request.offsetBytes, request.lengthBytes);
@@ -224,6 +230,18 @@ async function answer(
   } catch (error) {
     return { ...empty, errorCode: codeOf(error) ?? "INTERNAL", errorMessage: messageOf(error) };
   }
+}
+
+/** Front-ends split what is longer. @throws AntipodeError `MESSAGE_INVALID` */
+function checkRequest({ operation, lengthBytes, data }: Request): void {
+  const carries = operation === "read" || operation === "write";
+  const isTooLong = lengthBytes > (carries ? IO_BYTES_MAX : FORWARDED_RANGE_BYTES_MAX);
+  const dataLength = operation === "write" ? lengthBytes : 0;
+  if (isTooLong || data.length !== dataLength)
+    throw new AntipodeError(
+      "MESSAGE_INVALID",
+      `a forwarded ${operation} of ${lengthBytes} bytes with ${data.length} bytes of data`,
+    );
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -3,7 +3,7 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { KIB, MIB } from "../../base/units.ts";
+import { GIB, KIB, MIB } from "../../base/units.ts";
 
 /** An owner stops taking writes when this much of one vDisk's oplog is not drained. The product's cap is 6 GiB a vDisk on servers; a laptop's disk and a takeover (which may have to copy all of it) bound it here. */
 export const UNDRAINED_BYTES_MAX = 512 * MIB;
@@ -63,6 +63,8 @@ export const BYPASS_BYTES_MIN = 256 * KIB;
 /** Chunks of one bypassing write are stored in groups of this many, so that hashing and sending overlap. */
 export const BYPASS_GROUP_CHUNKS = 64;
 
+/** Longest range of a forwarded request without data: a block client's length has 32 bits. */
+export const FORWARDED_RANGE_BYTES_MAX: number = 4 * GIB;
 /** Requests of front-ends on other CVMs that an owner carries out at once, a stream. */
 export const FORWARDED_IN_FLIGHT_MAX = 256;
 /** A request is tried again (the owner changed, a peer took over) for this long before the client sees an error. */

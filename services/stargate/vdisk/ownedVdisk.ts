@@ -141,15 +141,18 @@ export class OwnedVdisk {
   async write(offset: number, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#check(offset, data.length);
     this.#requests += 1;
-    if (this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX) await this.#awaitRoom();
+    if (this.#isFull()) await this.#awaitRoom();
     refuseAborted(signal);
     if (data.length < BYPASS_BYTES_MIN) await this.#append("write", offset, data);
     else await this.#writeAround(offset, data, signal);
   }
 
-  async zero(offset: number, length: number): Promise<void> {
+  /** Resolves when the range reads as zeros on every copy. @param signal as for `write` */
+  async zero(offset: number, length: number, signal?: AbortSignal): Promise<void> {
     this.#check(offset, length);
     this.#requests += 1;
+    if (this.#isFull()) await this.#awaitRoom();
+    refuseAborted(signal);
     const pieces: Promise<unknown>[] = [];
     for (let at = 0; at < length; at += ZERO_RECORD_BYTES_MAX) {
       const lengthBytes = Math.min(ZERO_RECORD_BYTES_MAX, length - at);
@@ -353,11 +356,13 @@ export class OwnedVdisk {
     await Promise.all(parts);
   }
 
+  #isFull(): boolean {
+    return this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX;
+  }
+
+  /** Writers wait while too much of the log is not drained. */
   async #awaitRoom(): Promise<void> {
-    while (
-      this.#deposed === undefined &&
-      this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX
-    ) {
+    while (this.#deposed === undefined && this.#isFull()) {
       // Drained but not trimmed: acknowledgements are held, or a peer is being levelled with the log.
       if (this.log.appliedLsn <= this.#state.drainedLsn) {
         await this.#world.clock.sleep(ROOM_LOOK_MS);

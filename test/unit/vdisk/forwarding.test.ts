@@ -119,6 +119,26 @@ describe("a forwarded write", () => {
   });
 });
 
+describe("a forwarded request that no front-end sends", () => {
+  const none = new Uint8Array(0);
+  const cases = [
+    ["read", 64 * 1024 * 1024, none],
+    ["write", 512, none],
+    ["write", 5 * 1024 * 1024, new Uint8Array(5 * 1024 * 1024)],
+    ["zero", 5 * 1024 ** 3, none],
+    ["runs", 5 * 1024 ** 3, none],
+  ] as const;
+  for (const [operation, lengthBytes, data] of cases)
+    it(`is refused and changes nothing: ${operation} of ${lengthBytes} bytes with ${data.length} (P10)`, async () => {
+      const world = await open();
+      world.takeover.done();
+      const request = { vdiskId: DISK_A, operation, offsetBytes: 0, lengthBytes, data };
+      const call = watchOutcome(world.frontEnd().call(request));
+      await world.clock.tick(10);
+      expect([call.now(), world.ownedLog.lastLsn]).toEqual(["MESSAGE_INVALID", 0]);
+    });
+});
+
 describe("who may still answer a forwarded request", () => {
   const view = (owner: number, peers: readonly number[], live: readonly number[]) => ({
     owner: (id: string) => (id === "known" ? { owner, peers, epoch: 3, served: true } : undefined),

@@ -77,6 +77,29 @@ describe("a writer that waits for room in the log", () => {
     expect(write.now()).toBe("done");
   });
 
+  it("goes on with zeros too only when there is room, and not when nobody waits any more (P1)", async () => {
+    let fullBytes = UNDRAINED_BYTES_MAX + 1;
+    const world = await openVdisk((replica) =>
+      Object.assign(Object.create(replica) as OplogReplica, {
+        vdiskId: DISK_A,
+        append: replica.append.bind(replica),
+        room: replica.room.bind(replica),
+        read: replica.read.bind(replica),
+        trim: replica.trim.bind(replica),
+        state: () => ({ ...replica.state(), undrainedBytes: fullBytes }),
+      }),
+    );
+    const given = new AbortController();
+    const waits = watchOutcome(world.owned.zero(0, 16 * KIB));
+    const gaveUp = watchOutcome(world.owned.zero(16 * KIB, 16 * KIB, given.signal));
+    await world.clock.tick(1000);
+    expect([waits.now(), gaveUp.now(), world.ownedLog.lastLsn]).toEqual(["waits", "waits", 0]);
+    given.abort();
+    fullBytes = 0;
+    await world.clock.tick(1000);
+    expect([waits.now(), gaveUp.now(), world.ownedLog.lastLsn]).toEqual(["done", "CANCELLED", 1]);
+  });
+
   it("is told when the vDisk is taken over", async () => {
     const world = await openVdisk((replica) =>
       Object.assign(Object.create(replica) as OplogReplica, {
