@@ -87,11 +87,12 @@ export class Worker {
     if (this.#closed) return;
     this.#dropLost();
     const now = this.#input.site.clock.now();
-    let waitMs = POLL_MS;
+    let waitMs = Number.POSITIVE_INFINITY;
     if (this.#restUntil !== undefined && now < this.#restUntil) {
       waitMs = Math.min(waitMs, this.#restUntil - now);
     } else {
       for (const { job, task } of this.#candidates()) {
+        waitMs = Math.min(waitMs, POLL_MS);
         if (this.#held.size + this.#claiming.size >= WORKER_TASKS_MAX) break;
         const delayMs = claimableIn({
           job: job.record.value,
@@ -104,6 +105,8 @@ export class Worker {
       }
     }
     this.#timer?.cancel();
+    // Without open tasks there is nothing to wait for: the board tells of new ones.
+    if (waitMs === Number.POSITIVE_INFINITY) return;
     this.#timer = this.#input.site.clock.after(Math.max(10, waitMs), () => {
       this.#look();
     });

@@ -13,6 +13,7 @@
 
 import { codeOf } from "../../base/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
+import { untilBeatMs } from "../coordination/rhythm.ts";
 import type { Watch, WatchHandlers } from "../coordinator.ts";
 import type { Log } from "../log.ts";
 import type { RpcStream } from "../rpc.ts";
@@ -215,7 +216,7 @@ class Watchdog {
   }
 
   #arm(): Timer {
-    return this.#clock.after(PROGRESS_EVERY_MS, () => {
+    return this.#clock.after(untilBeatMs(this.#clock.now(), PROGRESS_EVERY_MS), () => {
       this.#look();
     });
   }

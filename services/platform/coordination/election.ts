@@ -21,6 +21,7 @@ import {
 } from "./electionMachine.ts";
 import type { ProcessLease } from "./processLease.ts";
 import { decodeRecord, encodeRecord } from "./records.ts";
+import { untilBeatMs } from "./rhythm.ts";
 
 /** Bounds how long a late watch can hide that the seat before ours is gone. */
 const POLL_MS = 1000;
@@ -264,7 +265,8 @@ class Candidate implements Election {
   }
 
   #armPoll(): void {
-    this.#poll = this.#options.clock.after(POLL_MS, () => {
+    const { clock } = this.#options;
+    this.#poll = clock.after(untilBeatMs(clock.now(), POLL_MS), () => {
       this.#armPoll();
       this.#onLeaseChange();
       this.#on({ kind: "nudged" });

@@ -8,8 +8,8 @@ import { type MonotonicMs, monotonicMs } from "../../base/ids.ts";
 
 /** The part of a granted TTL that is relied on. */
 const TRUSTED_SHARE = 0.75;
-/** Renewals in a TTL: three in a row may be lost before the trust is, four before the lease is. */
-const BEATS_PER_TTL = 5;
+/** Renewals in a TTL: two in a row may be lost before the trust is, three before the lease is. */
+const BEATS_PER_TTL = 4;
 const BEAT_MS_MIN = 50;
 
 /** A lease that the server granted, and the last instant at which we rely on it. */

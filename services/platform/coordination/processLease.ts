@@ -17,6 +17,7 @@ import type { Coordinator } from "../coordinator.ts";
 import type { Log } from "../log.ts";
 import { beatMs, granted, type HeldLease, renewed } from "./leaseTerm.ts";
 import { encodeRecord } from "./records.ts";
+import { untilBeatMs } from "./rhythm.ts";
 
 /** A renewal can hang on a dead connection; the next ones must not wait for it. */
 const RENEWALS_IN_FLIGHT_MAX = 4;
@@ -147,7 +148,8 @@ class LeaseKeeper implements ProcessLease {
   async #keep(): Promise<void> {
     const { clock } = this.#options;
     while (this.#lease !== undefined) {
-      await clock.sleep(beatMs(this.#lease.ttlMs), this.#stopped.signal);
+      const delayMs = untilBeatMs(clock.now(), beatMs(this.#lease.ttlMs));
+      await clock.sleep(delayMs, this.#stopped.signal);
       const lease = this.current();
       if (lease !== undefined && this.#inFlight < RENEWALS_IN_FLIGHT_MAX) void this.#renew(lease);
     }
