@@ -128,18 +128,16 @@ function writeFields(plan: Plan, value: Values): void {
     if (slot === undefined) continue;
     const item = value[slot.key];
     if (item === slot.absent) continue;
-    if (slot.repeated) writeList(slot, item as readonly unknown[]);
-    else if (!isEmpty(slot, item)) writeItem(slot, item);
+    if (!slot.repeated && isEmpty(slot, item)) continue;
+    const items = slot.repeated ? (item as readonly unknown[]) : undefined;
+    for (let left = items === undefined ? 1 : items.length; left > 0; left--)
+      writeItem(slot, items === undefined ? item : items[left - 1]);
   }
 }
 
 /** Bytes that are absent, though not the one value that stands for that. */
 function isEmpty(slot: Slot, item: unknown): boolean {
   return slot.op === OP.bytes && (item as Uint8Array).length === 0 && slot.absent !== undefined;
-}
-
-function writeList(slot: Slot, items: readonly unknown[]): void {
-  for (let index = items.length - 1; index >= 0; index--) writeItem(slot, items[index]);
 }
 
 /**
