@@ -4,7 +4,7 @@
  * JSON; `parseLayout` checks it. Unknown keys are errors.
  */
 
-import { AntipodeError } from "../base/errors.ts";
+import { checkedJson, type JsonField } from "../base/checkedJson.ts";
 import type { Address } from "../platform/net.ts";
 
 /** How genesis finds out that a service answers: by a cheap call of that service, or by connecting. */
@@ -50,87 +50,63 @@ export interface Layout {
 /** More services than this in one layout is a mistake. */
 const SERVICES_MAX = 1024;
 
-type Fields = Readonly<Record<string, unknown>>;
+const FILE_KEYS = [
+  "version",
+  "admin",
+  "stateFolder",
+  "autoRestart",
+  "restartDelayMs",
+  "stopGraceMs",
+  "services",
+] as const;
 
-function fail(what: string): never {
-  throw new AntipodeError("INVALID_ARGUMENT", `the layout is wrong: ${what}`);
-}
+const SERVICE_KEYS = [
+  "id",
+  "role",
+  "site",
+  "cvm",
+  "command",
+  "args",
+  "env",
+  "logFile",
+  "probe",
+  "address",
+  "tier",
+] as const;
 
-function record(value: unknown, keys: readonly string[], where: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return fail(`${where} is not an object`);
-  for (const key of Object.keys(value))
-    if (!keys.includes(key)) fail(`${where} has an unknown key "${key}"`);
-  for (const key of keys) if (!(key in value)) fail(`${where} lacks "${key}"`);
-  return value as Fields;
-}
-
-const text = (value: unknown, where: string): string =>
-  typeof value === "string" ? value : fail(`${where} is not a text`);
-
-const integer = (value: unknown, where: string, min: number, max: number): number =>
-  typeof value === "number" && Number.isInteger(value) && value >= min && value <= max
-    ? value
-    : fail(`${where} is not an integer from ${min} to ${max}`);
-
-const list = (value: unknown, where: string): readonly unknown[] =>
-  Array.isArray(value) ? value : fail(`${where} is not a list`);
-
-const flag = (value: unknown, where: string): boolean =>
-  typeof value === "boolean" ? value : fail(`${where} is neither true nor false`);
-
-function parseAddress(value: unknown, where: string): Address {
-  const fields = record(value, ["host", "port"], where);
+function parseService(field: JsonField): ServiceSpec {
+  const service = field.object(SERVICE_KEYS);
   return {
-    host: text(fields["host"], `${where}.host`),
-    port: integer(fields["port"], `${where}.port`, 1, 65_535),
-  };
-}
-
-function parseService(value: unknown, where: string): ServiceSpec {
-  const keys = ["id", "role", "site", "cvm", "command", "args", "env", "logFile"];
-  const fields = record(value, [...keys, "probe", "address", "tier"], where);
-  const env = fields["env"];
-  if (typeof env !== "object" || env === null) fail(`${where}.env is not an object`);
-  return {
-    id: text(fields["id"], `${where}.id`),
-    role: text(fields["role"], `${where}.role`),
-    site: text(fields["site"], `${where}.site`),
-    cvm: integer(fields["cvm"], `${where}.cvm`, 0, 255),
-    command: text(fields["command"], `${where}.command`),
-    args: list(fields["args"], `${where}.args`).map((arg, i) => text(arg, `${where}.args[${i}]`)),
-    env: Object.fromEntries(
-      Object.entries(env).map(([key, item]) => [key, text(item, `${where}.env.${key}`)]),
-    ),
-    logFile: text(fields["logFile"], `${where}.logFile`),
-    probe: probeKinds.find((kind) => kind === fields["probe"]) ?? fail(`${where}.probe is unknown`),
-    address: parseAddress(fields["address"], `${where}.address`),
-    tier: integer(fields["tier"], `${where}.tier`, 0, 9),
+    id: service.id.text(),
+    role: service.role.anyText(),
+    site: service.site.anyText(),
+    cvm: service.cvm.integer(0, 255),
+    command: service.command.text(),
+    args: service.args.list().map((arg) => arg.anyText()),
+    env: Object.fromEntries(service.env.entries().map(([key, item]) => [key, item.anyText()])),
+    logFile: service.logFile.text(),
+    probe: service.probe.oneOf(probeKinds),
+    address: service.address.address(),
+    tier: service.tier.integer(0, 9),
   };
 }
 
 /**
  * Checks a parsed JSON value.
- * @throws AntipodeError `INVALID_ARGUMENT` that names the wrong key
+ * @throws AntipodeError `INVALID_ARGUMENT` that names the wrong key; `FORMAT_UNSUPPORTED`
  */
 export function parseLayout(value: unknown): Layout {
-  const keys = ["version", "admin", "stateFolder", "autoRestart", "restartDelayMs", "stopGraceMs"];
-  const fields = record(value, [...keys, "services"], "the file");
-  if (fields["version"] !== 1)
-    throw new AntipodeError("FORMAT_UNSUPPORTED", "the layout is not of version 1");
-  const services = list(fields["services"], "services").map((item, i) =>
-    parseService(item, `services[${i}]`),
-  );
-  if (services.length > SERVICES_MAX) fail(`there are more than ${SERVICES_MAX} services`);
+  const fields = checkedJson(value, "the layout").ofVersion(1).object(FILE_KEYS);
+  const services = fields.services.list(0, SERVICES_MAX).map(parseService);
   if (new Set(services.map((service) => service.id)).size !== services.length)
-    fail("two services have one id");
+    fields.services.fail("has two services of one id");
   return Object.freeze({
     version: 1,
-    admin: parseAddress(fields["admin"], "admin"),
-    stateFolder: text(fields["stateFolder"], "stateFolder"),
-    autoRestart: flag(fields["autoRestart"], "autoRestart"),
-    restartDelayMs: integer(fields["restartDelayMs"], "restartDelayMs", 0, 60_000),
-    stopGraceMs: integer(fields["stopGraceMs"], "stopGraceMs", 1, 60_000),
+    admin: fields.admin.address(),
+    stateFolder: fields.stateFolder.text(),
+    autoRestart: fields.autoRestart.flag(),
+    restartDelayMs: fields.restartDelayMs.integer(0, 60_000),
+    stopGraceMs: fields.stopGraceMs.integer(1, 60_000),
     services,
   });
 }

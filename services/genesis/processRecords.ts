@@ -5,8 +5,8 @@
  * Writes of one service are in order; a reader sees the old record or the new one.
  */
 
-import { fromUtf8, utf8 } from "../base/bytes.ts";
-import { AntipodeError } from "../base/errors.ts";
+import { utf8 } from "../base/bytes.ts";
+import { checkedJson, type JsonField, parseJson } from "../base/checkedJson.ts";
 import { type Disk, readWhole, replaceWhole } from "../platform/disk.ts";
 import type { ProcessHandle } from "../platform/processes.ts";
 
@@ -48,35 +48,24 @@ export async function readRecords(disk: Disk): Promise<readonly ProcessRecord[]>
   return records;
 }
 
+const STATES = ["up", "stopped", "dead"] as const;
+
 function parseRecord(bytes: Uint8Array, file: string): ProcessRecord {
-  const broken = (cause?: unknown): AntipodeError =>
-    new AntipodeError("FORMAT_UNSUPPORTED", `${file} is no record of a process`, { file }, cause);
-  let value: Partial<ProcessRecord> | null;
-  try {
-    value = JSON.parse(fromUtf8(bytes)) as Partial<ProcessRecord> | null;
-  } catch (cause) {
-    throw broken(cause);
-  }
-  if (
-    value?.version !== 1 ||
-    typeof value.id !== "string" ||
-    typeof value.autoRestart !== "boolean" ||
-    typeof value.restarts !== "number" ||
-    (value.wanted !== "up" && value.wanted !== "stopped" && value.wanted !== "dead") ||
-    !isHandle(value.process)
-  )
-    throw broken();
+  const value = parseJson(bytes, file, "FORMAT_UNSUPPORTED");
+  const record = checkedJson(value, file, "FORMAT_UNSUPPORTED")
+    .ofVersion(1)
+    .record(["id", "wanted", "autoRestart", "restarts"], ["process"]);
   return {
     version: 1,
-    id: value.id,
-    process: value.process,
-    wanted: value.wanted,
-    autoRestart: value.autoRestart,
-    restarts: value.restarts,
+    id: record.id.anyText(),
+    process: record.process.optional(parseHandle),
+    wanted: record.wanted.oneOf(STATES),
+    autoRestart: record.autoRestart.flag(),
+    restarts: record.restarts.number(),
   };
 }
 
-function isHandle(value: ProcessHandle | undefined): boolean {
-  if (value === undefined) return true;
-  return Number.isInteger(value.pid) && value.pid > 0 && typeof value.startedAt === "string";
+function parseHandle(field: JsonField): ProcessHandle {
+  const { pid, startedAt } = field.record(["pid", "startedAt"]);
+  return { pid: pid.integer(1), startedAt: startedAt.anyText() };
 }

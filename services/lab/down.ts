@@ -3,7 +3,7 @@
  * processes and by the ports of the plan, is ended by signal. Afterwards no process of the lab lives.
  */
 
-import { fromUtf8 } from "../base/bytes.ts";
+import { parseJson } from "../base/checkedJson.ts";
 import { AntipodeError, codeOf } from "../base/errors.ts";
 import { findUnrecorded, parseLayout, readRecords } from "../genesis/index.ts";
 import { readWhole } from "../platform/disk.ts";
@@ -124,7 +124,7 @@ async function survivors(world: LabWorld, open: OpenLab): Promise<readonly Survi
       found.set(process.pid, { id, process });
   const layout = await readWhole(open.disk, GENESIS_CONFIG);
   if (layout === undefined) return [...found.values()];
-  for (const spec of parseLayout(JSON.parse(fromUtf8(layout))).services) {
+  for (const spec of parseLayout(parseJson(layout, GENESIS_CONFIG)).services) {
     const process = await findUnrecorded(world.processes, spec);
     if (process !== undefined) found.set(process.pid, { id: spec.id, process });
   }

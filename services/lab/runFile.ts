@@ -2,8 +2,8 @@
  * `run.json`: exists while a lab is meant to run, and names its genesis. `lab down` removes it last.
  */
 
-import { fromUtf8, utf8 } from "../base/bytes.ts";
-import { AntipodeError } from "../base/errors.ts";
+import { utf8 } from "../base/bytes.ts";
+import { checkedJson, parseJson } from "../base/checkedJson.ts";
 import { type Disk, readWhole, replaceWhole } from "../platform/disk.ts";
 import type { ProcessHandle } from "../platform/processes.ts";
 
@@ -16,20 +16,22 @@ export interface RunFile {
 
 const FILE = "run.json";
 
-/** @param disk rooted at the lab's directory */
+/**
+ * @param disk rooted at the lab's directory
+ * @throws AntipodeError `FORMAT_UNSUPPORTED`
+ */
 export async function readRunFile(disk: Disk): Promise<RunFile | undefined> {
   const bytes = await readWhole(disk, FILE);
   if (bytes === undefined) return undefined;
-  try {
-    const value = JSON.parse(fromUtf8(bytes)) as Partial<RunFile> | null;
-    const pid = value?.genesis?.pid;
-    const startedAt = value?.genesis?.startedAt;
-    if (value?.version === 1 && typeof pid === "number" && typeof startedAt === "string")
-      return { version: 1, genesis: { pid, startedAt }, upAtMs: value.upAtMs ?? 0 };
-  } catch (cause) {
-    throw new AntipodeError("FORMAT_UNSUPPORTED", `${FILE} is not JSON`, {}, cause);
-  }
-  throw new AntipodeError("FORMAT_UNSUPPORTED", `${FILE} is not of version 1`);
+  const value = parseJson(bytes, FILE, "FORMAT_UNSUPPORTED");
+  const file = checkedJson(value, FILE, "FORMAT_UNSUPPORTED").ofVersion(1);
+  const { genesis, upAtMs } = file.record(["genesis"], ["upAtMs"]);
+  const { pid, startedAt } = genesis.record(["pid", "startedAt"]);
+  return {
+    version: 1,
+    genesis: { pid: pid.number(), startedAt: startedAt.anyText() },
+    upAtMs: upAtMs.optional((at) => at.number()) ?? 0,
+  };
 }
 
 export async function writeRunFile(disk: Disk, run: RunFile): Promise<void> {

@@ -4,8 +4,10 @@
  * Unknown keys are errors in both.
  */
 
-import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { utf8 } from "../base/bytes.ts";
+import { checkedJson, type JsonField, parseJson } from "../base/checkedJson.ts";
 import { AntipodeError } from "../base/errors.ts";
+import { type ConfigLogLevel, logLevels } from "../base/siteConfig.ts";
 import { type Disk, readWhole, replaceWhole } from "../platform/disk.ts";
 import type { Address } from "../platform/net.ts";
 import type { LinkSettings } from "./linkShaper.ts";
@@ -32,7 +34,7 @@ export interface WanConfig {
   /** Absolute path of the folder in which settings are kept. */
   readonly stateFolder: string;
   readonly links: readonly LinkConfig[];
-  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logLevel: ConfigLogLevel;
 }
 
 /** Half a minute one way: beyond any planet's network. */
@@ -42,38 +44,6 @@ const BITS_PER_SECOND_MAX = 1e12;
 /** A kilobit: less would hold a single packet for more than ten seconds. */
 const BITS_PER_SECOND_MIN = 1000;
 const SETTINGS_FILE = "links.json";
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fail(what: string): never {
-  throw new AntipodeError("INVALID_ARGUMENT", `the links' configuration is wrong: ${what}`);
-}
-
-function record(value: unknown, keys: readonly string[], where: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return fail(`${where} is not an object`);
-  for (const key of Object.keys(value))
-    if (!keys.includes(key)) fail(`${where} has an unknown key "${key}"`);
-  for (const key of keys) if (!(key in value)) fail(`${where} lacks "${key}"`);
-  return value as Fields;
-}
-
-const text = (value: unknown, where: string): string =>
-  typeof value === "string" && value !== "" ? value : fail(`${where} is not a text`);
-
-const list = (value: unknown, where: string): readonly unknown[] =>
-  Array.isArray(value) ? value : fail(`${where} is not a list`);
-
-function parseAddress(value: unknown, where: string): Address {
-  const fields = record(value, ["host", "port"], where);
-  const port = fields["port"];
-  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
-    return fail(`${where}.port is not a port`);
-  return { host: text(fields["host"], `${where}.host`), port };
-}
-
-const numberOf = (value: unknown, where: string): number =>
-  typeof value === "number" ? value : fail(`${where} is not a number`);
 
 /**
  * Checks settings of a link.
@@ -99,58 +69,57 @@ export function checkSettings(settings: LinkSettings): LinkSettings {
   return settings;
 }
 
-function parseLink(value: unknown, where: string): LinkConfig {
-  const keys = ["from", "to", "latencyMs", "jitterMs", "bitsPerSecond", "passages"];
-  const fields = record(value, keys, where);
-  const settings = checkSettings({
-    latencyMs: numberOf(fields["latencyMs"], `${where}.latencyMs`),
-    jitterMs: numberOf(fields["jitterMs"], `${where}.jitterMs`),
-    bitsPerSecond: numberOf(fields["bitsPerSecond"], `${where}.bitsPerSecond`),
-    cut: false,
-  });
+const LINK_KEYS = ["from", "to", "latencyMs", "jitterMs", "bitsPerSecond"] as const;
+
+function parseLink(field: JsonField): LinkConfig {
+  const link = field.object([...LINK_KEYS, "passages"]);
+  const { latencyMs, jitterMs, bitsPerSecond } = parseSettings(link, false);
   return {
-    from: text(fields["from"], `${where}.from`),
-    to: text(fields["to"], `${where}.to`),
-    latencyMs: settings.latencyMs,
-    jitterMs: settings.jitterMs,
-    bitsPerSecond: settings.bitsPerSecond,
-    passages: list(fields["passages"], `${where}.passages`).map((item, i) => {
-      const passage = record(item, ["listen", "target"], `${where}.passages[${i}]`);
-      return {
-        listen: parseAddress(passage["listen"], `${where}.passages[${i}].listen`),
-        target: parseAddress(passage["target"], `${where}.passages[${i}].target`),
-      };
+    from: link.from.text(),
+    to: link.to.text(),
+    latencyMs,
+    jitterMs,
+    bitsPerSecond,
+    passages: link.passages.list().map((item) => {
+      const { listen, target } = item.object(["listen", "target"]);
+      return { listen: listen.address(), target: target.address() };
     }),
   };
 }
 
+function parseSettings(
+  link: Readonly<Record<(typeof LINK_KEYS)[number], JsonField>>,
+  cut: boolean,
+): LinkSettings {
+  return checkSettings({
+    latencyMs: link.latencyMs.number(),
+    jitterMs: link.jitterMs.number(),
+    bitsPerSecond: link.bitsPerSecond.number(),
+    cut,
+  });
+}
+
 /**
  * Checks a parsed JSON value. Every link needs its opposite: answers travel over it.
- * @throws AntipodeError `INVALID_ARGUMENT` that names the wrong key
+ * @throws AntipodeError `INVALID_ARGUMENT` that names the wrong key; `FORMAT_UNSUPPORTED`
  */
 export function parseWanConfig(value: unknown): WanConfig {
-  const fields = record(
-    value,
-    ["version", "admin", "stateFolder", "links", "logLevel"],
-    "the file",
-  );
-  if (fields["version"] !== 1)
-    throw new AntipodeError("FORMAT_UNSUPPORTED", "the links' configuration is not of version 1");
-  const links = list(fields["links"], "links").map((item, i) => parseLink(item, `links[${i}]`));
+  const file = checkedJson(value, "the links' configuration").ofVersion(1);
+  const fields = file.object(["version", "admin", "stateFolder", "links", "logLevel"]);
+  const links = fields.links.list().map(parseLink);
   const names = new Set(links.map(linkKey));
-  if (names.size !== links.length) fail("two links have the same ends");
+  if (names.size !== links.length) fields.links.fail("has two links of the same ends");
   for (const link of links) {
-    if (link.from === link.to) fail(`a link leads from ${link.from} to itself`);
+    if (link.from === link.to) fields.links.fail(`has one that leads from ${link.from} to itself`);
     if (!names.has(linkKey({ from: link.to, to: link.from })))
-      fail(`there is no link from ${link.to} back to ${link.from}`);
+      fields.links.fail(`has no link from ${link.to} back to ${link.from}`);
   }
-  const levels = ["debug", "info", "warn", "error"] as const;
   return Object.freeze({
     version: 1,
-    admin: parseAddress(fields["admin"], "admin"),
-    stateFolder: text(fields["stateFolder"], "stateFolder"),
+    admin: fields.admin.address(),
+    stateFolder: fields.stateFolder.text(),
     links,
-    logLevel: levels.find((level) => level === fields["logLevel"]) ?? fail("logLevel is unknown"),
+    logLevel: fields.logLevel.oneOf(logLevels),
   });
 }
 
@@ -159,32 +128,24 @@ export function linkKey(link: { readonly from: string; readonly to: string }): s
   return `${link.from}>${link.to}`;
 }
 
-/** Settings kept by an earlier process, by `linkKey`; empty when there are none. */
+/**
+ * Settings kept by an earlier process, by `linkKey`; empty when there are none.
+ * @throws AntipodeError `FORMAT_UNSUPPORTED`, `INVALID_ARGUMENT` for a value out of its range
+ */
 export async function readSettings(disk: Disk): Promise<ReadonlyMap<string, LinkSettings>> {
   const bytes = await readWhole(disk, SETTINGS_FILE);
   if (bytes === undefined) return new Map();
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new AntipodeError("FORMAT_UNSUPPORTED", `${SETTINGS_FILE} is not JSON`, {}, cause);
-  }
-  const fields = record(value, ["version", "links"], SETTINGS_FILE);
-  if (fields["version"] !== 1)
-    throw new AntipodeError("FORMAT_UNSUPPORTED", `${SETTINGS_FILE} is not of version 1`);
+  const value = parseJson(bytes, SETTINGS_FILE, "FORMAT_UNSUPPORTED");
+  const file = checkedJson(value, SETTINGS_FILE, "FORMAT_UNSUPPORTED").ofVersion(1);
   return new Map(
-    list(fields["links"], "links").map((item, i): [string, LinkSettings] => {
-      const where = `links[${i}]`;
-      const keys = ["from", "to", "latencyMs", "jitterMs", "bitsPerSecond", "cut"];
-      const link = record(item, keys, where);
-      const settings = checkSettings({
-        latencyMs: numberOf(link["latencyMs"], `${where}.latencyMs`),
-        jitterMs: numberOf(link["jitterMs"], `${where}.jitterMs`),
-        bitsPerSecond: numberOf(link["bitsPerSecond"], `${where}.bitsPerSecond`),
-        cut: link["cut"] === true,
-      });
-      return [linkKey({ from: text(link["from"], where), to: text(link["to"], where) }), settings];
-    }),
+    file
+      .object(["version", "links"])
+      .links.list()
+      .map((field): [string, LinkSettings] => {
+        const link = field.object([...LINK_KEYS, "cut"]);
+        const name = linkKey({ from: link.from.text(), to: link.to.text() });
+        return [name, parseSettings(link, link.cut.flag())];
+      }),
   );
 }
 

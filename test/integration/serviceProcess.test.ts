@@ -189,7 +189,8 @@ describe.runIf(isBuilt)("the runner of services", () => {
       import { createClock } from ${url("platform/adapters/clock.js")};
       import { runService } from ${url("platform/adapters/serviceMain.js")};
       const error = new AntipodeError("DISK_FAILED", "the disk is gone");
-      const never = () => createClock().sleep(1e9);
+      const clock = createClock();
+      const never = () => clock.sleep(1e9);
       async function start(config, own) { ${start} }
       await runService({ service: "scripted", argument: "C.json", configure: (v) => v, start });`,
     );
@@ -244,7 +245,7 @@ describe.runIf(isBuilt)("the runner of services", () => {
   it("closes one in order that was told to end while it started", async () => {
     const child = script(
       "early",
-      `own.end(); await createClock().sleep(10);
+      `own.end(); await clock.sleep(10);
       return { close: async () => own.log.info({ event: "scripted.closed" }, "closed") };`,
     );
     expect(await child.ended()).toEqual({ code: 0, fatal: [] });

@@ -11,6 +11,7 @@
  */
 
 import { readFile } from "node:fs/promises";
+import { parseJson } from "../../base/checkedJson.ts";
 import { AntipodeError, errorTable, exitCode, messageOf } from "../../base/errors.ts";
 import type { Log } from "../log.ts";
 import { createClock } from "./clock.ts";
@@ -101,12 +102,14 @@ function failProcess(service: string, log: Log, error: unknown): never {
 /** @throws AntipodeError `INVALID_ARGUMENT` when there is no such file or it is not JSON */
 async function readConfig(path: string | undefined, argument: string): Promise<unknown> {
   if (path === undefined) throw new AntipodeError("INVALID_ARGUMENT", `usage: main.js ${argument}`);
+  let text: string;
   try {
-    return JSON.parse(await readFile(path, "utf8"));
+    text = await readFile(path, "utf8");
   } catch (cause) {
-    const message = `${path} cannot be read as a configuration: ${messageOf(cause)}`;
+    const message = `the configuration cannot be read: ${messageOf(cause)}`;
     throw new AntipodeError("INVALID_ARGUMENT", message, { path }, cause);
   }
+  return parseJson(text, path);
 }
 
 /** Ends the process when it was told to end and its start does not come to an end. */

@@ -1,77 +1,116 @@
 /**
  * JSON records of the site's etcd as bytes, each checked when it is read: what another version or
- * a broken hand edit left there is a typed error, not a wrong disk.
+ * a broken hand edit left there is a typed error, not a wrong disk. Keys that are not known here are
+ * those of a newer version, and are passed over.
  */
 
-import { fromUtf8, utf8 } from "../../base/bytes.ts";
-import { AntipodeError } from "../../base/errors.ts";
+import { checkedJson, type JsonField, parseJson } from "../../base/checkedJson.ts";
 import type {
   ContainerRecord,
   MapRecord,
   OwnerRecord,
+  RecoveryPointDisk,
   RecoveryPointRecord,
   VdiskRecord,
 } from "../../base/siteRecords.ts";
 
-type Shape = Readonly<Record<string, "string" | "number" | "boolean" | "object">>;
+export { encodeRecord } from "../../platform/coordination/records.ts";
 
-export function encodeRecord(record: object): Uint8Array {
-  return utf8(JSON.stringify(record));
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` that names the record and its field */
+function open(bytes: Uint8Array, name: string): JsonField {
+  const what = `the ${name} record in etcd`;
+  return checkedJson(parseJson(bytes, what, "FORMAT_UNSUPPORTED"), what, "FORMAT_UNSUPPORTED");
 }
 
-function decode(bytes: Uint8Array, what: string, shape: Shape): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new AntipodeError(
-      "FORMAT_UNSUPPORTED",
-      `the ${what} record in etcd is not JSON`,
-      {},
-      cause,
-    );
-  }
-  if (typeof value !== "object" || value === null)
-    throw new AntipodeError("FORMAT_UNSUPPORTED", `the ${what} record in etcd is not an object`);
-  for (const [key, type] of Object.entries(shape))
-    if (typeof (value as Record<string, unknown>)[key] !== type)
-      throw new AntipodeError("FORMAT_UNSUPPORTED", `the ${what} record in etcd lacks ${key}`);
-  return value;
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` */
+export function decodeContainer(bytes: Uint8Array): ContainerRecord {
+  const keys = ["name", "replicationFactor", "compression"] as const;
+  const fields = open(bytes, "container").record(keys);
+  return {
+    name: fields.name.text(),
+    replicationFactor: fields.replicationFactor.integer(1),
+    compression: fields.compression.flag(),
+  };
 }
 
-export const decodeContainer = (bytes: Uint8Array): ContainerRecord =>
-  decode(bytes, "container", {
-    name: "string",
-    replicationFactor: "number",
-    compression: "boolean",
-  }) as ContainerRecord;
+const VDISK_KEYS = [
+  "id",
+  "name",
+  "container",
+  "sizeBytes",
+  "replicationFactor",
+  "compression",
+  "createdAtMs",
+] as const;
 
-export const decodeVdisk = (bytes: Uint8Array): VdiskRecord =>
-  decode(bytes, "vDisk", {
-    id: "string",
-    name: "string",
-    container: "string",
-    sizeBytes: "number",
-    replicationFactor: "number",
-    compression: "boolean",
-    createdAtMs: "number",
-  }) as VdiskRecord;
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` */
+export function decodeVdisk(bytes: Uint8Array): VdiskRecord {
+  const fields = open(bytes, "vDisk").record(VDISK_KEYS);
+  return {
+    id: fields.id.text(),
+    name: fields.name.text(),
+    container: fields.container.text(),
+    sizeBytes: fields.sizeBytes.integer(),
+    replicationFactor: fields.replicationFactor.integer(1),
+    compression: fields.compression.flag(),
+    createdAtMs: fields.createdAtMs.number(),
+  };
+}
 
-export const decodeOwner = (bytes: Uint8Array): OwnerRecord =>
-  decode(bytes, "owner", {
-    owner: "number",
-    epoch: "number",
-    peers: "object",
-    served: "boolean",
-  }) as OwnerRecord;
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` */
+export function decodeOwner(bytes: Uint8Array): OwnerRecord {
+  const fields = open(bytes, "owner").record(["owner", "epoch", "peers", "served"]);
+  return {
+    owner: fields.owner.integer(),
+    epoch: fields.epoch.integer(),
+    peers: fields.peers.list().map((peer) => peer.integer()),
+    served: fields.served.flag(),
+  };
+}
 
-export const decodeMap = (bytes: Uint8Array): MapRecord =>
-  decode(bytes, "map", { root: "string", drainedLsn: "number" }) as MapRecord;
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` */
+export function decodeMap(bytes: Uint8Array): MapRecord {
+  const { root, drainedLsn } = open(bytes, "map").record(["root", "drainedLsn"]);
+  return { root: root.anyText(), drainedLsn: drainedLsn.integer() };
+}
 
-export const decodeRecoveryPoint = (bytes: Uint8Array): RecoveryPointRecord =>
-  decode(bytes, "recovery point", {
-    id: "string",
-    name: "string",
-    protectionDomain: "string",
-    disks: "object",
-  }) as RecoveryPointRecord;
+const POINT_KEYS = [
+  "id",
+  "name",
+  "protectionDomain",
+  "generation",
+  "sourceSite",
+  "createdAtMs",
+  "parentId",
+  "disks",
+  "holdMs",
+  "signature",
+] as const;
+
+/** @throws AntipodeError `FORMAT_UNSUPPORTED` */
+export function decodeRecoveryPoint(bytes: Uint8Array): RecoveryPointRecord {
+  const fields = open(bytes, "recovery point").record(POINT_KEYS);
+  return {
+    id: fields.id.text(),
+    name: fields.name.text(),
+    protectionDomain: fields.protectionDomain.text(),
+    generation: fields.generation.integer(),
+    sourceSite: fields.sourceSite.anyText(),
+    createdAtMs: fields.createdAtMs.number(),
+    parentId: fields.parentId.anyText(),
+    disks: fields.disks.list().map(readDisk),
+    holdMs: fields.holdMs.number(),
+    signature: fields.signature.anyText(),
+  };
+}
+
+function readDisk(field: JsonField): RecoveryPointDisk {
+  const disk = field.record(["vdiskId", "vdiskName", "sizeBytes", "root", "lsn"]);
+  return {
+    vdiskId: disk.vdiskId.text(),
+    vdiskName: disk.vdiskName.text(),
+    sizeBytes: disk.sizeBytes.integer(),
+    root: disk.root.anyText(),
+    lsn: disk.lsn.integer(),
+  };
+}

@@ -38,7 +38,7 @@ describe("guest configuration", () => {
     [
       "an unknown key of a vDisk",
       { ...GOOD, vdisks: [{ ...GOOD.vdisks[0], size: 1 }] },
-      /vdisks\[0\]\.size/,
+      /vdisks\[0\] has an unknown key "size"/,
     ],
     ["no vDisk", { ...GOOD, vdisks: [] }, /vdisks/],
     ["a wrong URI", { ...GOOD, vdisks: [{ name: "d", uris: ["x"] }] }, /NBD URI/],
