@@ -95,7 +95,7 @@ describe.runIf(isBuilt)("a service process", () => {
     "%s refuses a missing or wrong configuration with a code (P10)",
     async (name) => {
       const wrong = join(folder, `${name}-wrong.json`);
-      writeFileSync(wrong, JSON.stringify({ nonsense: true }));
+      writeFileSync(wrong, JSON.stringify({ version: 1, nonsense: true }));
       const broken = join(folder, `${name}-broken.json`);
       writeFileSync(broken, "{");
       const main = join(SERVICES, name, "main.js");
