@@ -18,6 +18,7 @@ import { AntipodeError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../log.ts";
 import type { Address } from "../net.ts";
 import type { Binding, RpcServer } from "../rpc.ts";
+import { endDeafSessions } from "./deafSessions.ts";
 import { listenError } from "./listenErrors.ts";
 import { type Answer, answerOf } from "./rpcErrors.ts";
 import {
@@ -50,7 +51,10 @@ export async function createRpcServer(
   const hall: Hall = { log, streams: new Set() };
   for (const binding of bindings) register(server, binding, hall);
   const port = await bind(server, address);
-  widenWindows(server);
+  for (const http2 of http2ServersOf(server)) {
+    widenWindows(http2);
+    endDeafSessions(http2);
+  }
   return { address: { host: address.host, port }, close: () => close(server, hall) };
 }
 
@@ -81,19 +85,23 @@ function bind(server: Server, address: Address): Promise<number> {
   });
 }
 
-/**
- * grpc-js 1.14 has an option for the client's windows and none for the server's, which would stay at
- * HTTP/2's 64 KiB and bound every upload over a long link. So the windows are set on each session of
- * its HTTP/2 server, which it keeps in a private field; a test measures that this works.
- */
-function widenWindows(server: Server): void {
+/** The HTTP/2 servers of a bound server, which the library keeps in a private field. */
+function http2ServersOf(server: Server): readonly Http2Server[] {
   const inner: unknown = Reflect.get(server, "http2Servers");
   assert(inner instanceof Map && inner.size > 0, "grpc-js keeps its HTTP/2 servers in a map");
-  for (const http2 of (inner as Map<Http2Server, unknown>).keys())
-    http2.on("session", (session: ServerHttp2Session) => {
-      session.settings({ initialWindowSize: STREAM_WINDOW_BYTES });
-      session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    });
+  return [...(inner as Map<Http2Server, unknown>).keys()];
+}
+
+/**
+ * grpc-js 1.14 has an option for the client's windows and none for the server's, which would stay at
+ * HTTP/2's 64 KiB and bound every upload over a long link. So the windows are set on each session; a
+ * test measures that this works.
+ */
+function widenWindows(http2: Http2Server): void {
+  http2.on("session", (session: ServerHttp2Session) => {
+    session.settings({ initialWindowSize: STREAM_WINDOW_BYTES });
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+  });
 }
 
 function unaryHandler(binding: UnaryBinding, hall: Hall) {
