@@ -31,7 +31,7 @@ import {
 /** A process that somebody else's child was cannot report its end: it is looked at this often. */
 const WATCH_INTERVAL_MS = 250;
 /** How often a starting process is asked whether it answers. */
-const PROBE_INTERVAL_MS = 50;
+const PROBE_INTERVAL_MS = 100;
 
 export interface SupervisionWorld {
   readonly clock: Clock;

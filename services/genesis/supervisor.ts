@@ -4,7 +4,7 @@
  */
 
 import { AntipodeError } from "../base/errors.ts";
-import type { Signal } from "../platform/processes.ts";
+import type { ProcessHandle, Signal } from "../platform/processes.ts";
 import type { ServiceStatus } from "../platform/wire/genesis.ts";
 import type { Layout } from "./layout.ts";
 import { isCrashLoop } from "./serviceMachine.ts";
@@ -12,10 +12,23 @@ import { SupervisedService, type SupervisionWorld } from "./supervisedService.ts
 
 /** A tier that does not answer for this long no longer holds up the next: it may need it. */
 const TIER_WAIT_MS_MAX = 10_000;
+/**
+ * What a process uses is read from the system at most this often: whoever waits for a lab to start
+ * asks for all services twenty times a second, and each reading is four files.
+ */
+const USAGE_AGE_MS_MAX = 250;
+
+interface Usage {
+  readonly process: ProcessHandle;
+  readonly readMs: number;
+  readonly values: Promise<readonly [residentBytes: number, cpuMs: number]>;
+}
 
 export class Supervisor {
   readonly #world: SupervisionWorld;
   readonly #services: readonly SupervisedService[];
+  /** The last reading of each service. */
+  readonly #usage = new Map<SupervisedService, Usage>();
   /** Services that are being adopted or begun right now. */
   #resuming: Promise<unknown> = Promise.resolve();
   /** Everything is to end: nothing more is begun. */
@@ -153,11 +166,8 @@ export class Supervisor {
 
   async #statusOf(service: SupervisedService): Promise<ServiceStatus> {
     const { spec, life, process } = service;
-    const { processes } = this.#world;
     const [residentBytes, cpuMs] =
-      process === undefined
-        ? [0, 0]
-        : await Promise.all([processes.residentBytes(process), processes.cpuMs(process)]);
+      process === undefined ? [0, 0] : await this.#usageOf(service, process);
     return {
       id: spec.id,
       role: spec.role,
@@ -178,6 +188,16 @@ export class Supervisor {
       port: spec.address.port,
       readyAfterMs: service.readyAfterMs,
     };
+  }
+
+  #usageOf(service: SupervisedService, process: ProcessHandle): Usage["values"] {
+    const { clock, processes } = this.#world;
+    const known = this.#usage.get(service);
+    const readMs = clock.now();
+    if (known?.process === process && readMs - known.readMs < USAGE_AGE_MS_MAX) return known.values;
+    const values = Promise.all([processes.residentBytes(process), processes.cpuMs(process)]);
+    this.#usage.set(service, { process, readMs, values });
+    return values;
   }
 
   /** Waits for the work, but not longer than this. */

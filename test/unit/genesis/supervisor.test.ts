@@ -73,6 +73,30 @@ function createWorld(autoRestart = true) {
 }
 
 describe("genesis", () => {
+  it("reads what a process uses at most four times a second, and anew for a new process", async () => {
+    const world = createWorld();
+    world.start();
+    await world.clock.tick(100);
+    let reads = 0;
+    const { residentBytes } = world.processes;
+    world.processes.residentBytes = (handle) => {
+      reads += 1;
+      return residentBytes(handle);
+    };
+    for (let ask = 0; ask < 20; ask++) {
+      expect((await world.status("etcd@A")).residentBytes).toBe(1024);
+      await world.clock.tick(50);
+    }
+    // Two services, one second.
+    expect(reads).toBe(2 * 4);
+    const before = (await world.status("etcd@A")).pid;
+    world.processes.end(world.processOf("etcd@A"), { signal: "SIGKILL" });
+    await world.clock.tick(1100);
+    reads = 0;
+    const after = await world.status("etcd@A");
+    expect([after.pid === before, after.residentBytes, reads > 0]).toEqual([false, 1024, true]);
+  });
+
   it("starts a tier only when the one below answers", async () => {
     const world = createWorld();
     world.mute.add(1006);
