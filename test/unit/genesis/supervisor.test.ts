@@ -78,7 +78,7 @@ describe("genesis", () => {
     world.start();
     await world.clock.tick(100);
     let reads = 0;
-    const { residentBytes } = world.processes;
+    const residentBytes = world.processes.residentBytes.bind(world.processes);
     world.processes.residentBytes = (handle) => {
       reads += 1;
       return residentBytes(handle);
