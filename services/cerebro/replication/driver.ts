@@ -7,6 +7,7 @@
 
 import { InvariantViolation } from "../../base/assert.ts";
 import { AntipodeError, codeOf, isErrorCode, messageOf } from "../../base/errors.ts";
+import { emptyLedger } from "../../base/ledger.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
 import {
@@ -38,7 +39,7 @@ import { backoffMs, Wakeup } from "../state/wakeup.ts";
 import type { Board } from "./board.ts";
 import { isEnded, nextJobState } from "./jobMachine.ts";
 import { endJob, pruneJobs, totalLedger } from "./jobs.ts";
-import { emptyLedger, spentOf } from "./ledger.ts";
+import { spentOf } from "./ledger.ts";
 import { openTask, planJob } from "./planning.ts";
 import { isRefusal, nextRunStep, topIndexOf, waitingFor } from "./tasks.ts";
 

@@ -3,6 +3,7 @@
  */
 
 import { AntipodeError, codeOf, type ErrorCode } from "../../base/errors.ts";
+import { addLedgers, type ByteLedger, emptyLedger } from "../../base/ledger.ts";
 import { type RecoveryPointRecord, siteKeys } from "../../base/siteRecords.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import type { Job } from "../../platform/wire/cerebro.ts";
@@ -16,7 +17,6 @@ import {
   type ClaimRecord,
   cerebroKeys,
   type JobRecord,
-  type LedgerRecord,
   type TaskRecord,
 } from "../state/records.ts";
 import {
@@ -31,7 +31,7 @@ import {
   unchanged,
 } from "../state/store.ts";
 import { isEnded, type JobEvent, nextJobState } from "./jobMachine.ts";
-import { addLedgers, emptyLedger, settle, topLedger } from "./ledger.ts";
+import { settle, topLedger } from "./ledger.ts";
 import { waitingText } from "./tasks.ts";
 
 /**
@@ -146,7 +146,7 @@ function newJob(
 }
 
 /** Everything that a job has moved so far. */
-export function totalLedger(job: JobRecord, tasks: readonly TaskRecord[]): LedgerRecord {
+export function totalLedger(job: JobRecord, tasks: readonly TaskRecord[]): ByteLedger {
   if (isEnded(job.state)) return job.ledger;
   const shipped = tasks.reduce((sum, task) => {
     const all = settle(task.spent, task.ledger);

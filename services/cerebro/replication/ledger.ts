@@ -1,51 +1,12 @@
 /**
- * Arithmetic of byte ledgers. Address space is counted once: logical = zero + unchanged + deduped +
- * unique. What went over the wire adds up over all attempts.
+ * Ledgers over the attempts at a task and the tasks of a job. Address space is counted once, whatever
+ * was tried; what went over the wire adds up over all attempts.
  */
 
-import type { LedgerRecord } from "../state/records.ts";
-
-const fields = [
-  "logicalBytes",
-  "zeroBytes",
-  "unchangedBytes",
-  "dedupedBytes",
-  "uniqueBytes",
-  "compressedBytes",
-  "metadataBytes",
-  "wireBytes",
-  "resentBytes",
-  "chunksSent",
-] as const satisfies readonly (keyof LedgerRecord)[];
-
-export const emptyLedger: LedgerRecord = {
-  logicalBytes: 0,
-  zeroBytes: 0,
-  unchangedBytes: 0,
-  dedupedBytes: 0,
-  uniqueBytes: 0,
-  compressedBytes: 0,
-  metadataBytes: 0,
-  wireBytes: 0,
-  resentBytes: 0,
-  chunksSent: 0,
-};
-
-export function addLedgers(a: LedgerRecord, b: LedgerRecord): LedgerRecord {
-  const sum = { ...a };
-  for (const name of fields) sum[name] = a[name] + b[name];
-  return sum;
-}
-
-/** Only the fields of a ledger: what came over the wire has more. */
-export function ledgerOf(value: LedgerRecord): LedgerRecord {
-  const copy = { ...emptyLedger };
-  for (const name of fields) copy[name] = value[name];
-  return copy;
-}
+import { addLedgers, type ByteLedger } from "../../base/ledger.ts";
 
 /** What an attempt that broke off has sent: its walk will be counted again, its bytes will not. */
-export function spentOf(broken: LedgerRecord): LedgerRecord {
+export function spentOf(broken: ByteLedger): ByteLedger {
   return { ...broken, logicalBytes: 0, zeroBytes: 0, unchangedBytes: 0, dedupedBytes: 0 };
 }
 
@@ -55,7 +16,7 @@ export function spentOf(broken: LedgerRecord): LedgerRecord {
  * attempt that broke off late was not always recorded to its end: never more than was deduplicated
  * is moved.
  */
-export function settle(spent: LedgerRecord, last: LedgerRecord): LedgerRecord {
+export function settle(spent: ByteLedger, last: ByteLedger): ByteLedger {
   const moved = Math.min(spent.uniqueBytes, last.dedupedBytes);
   const sum = addLedgers(spentOf(spent), last);
   return {
@@ -66,7 +27,7 @@ export function settle(spent: LedgerRecord, last: LedgerRecord): LedgerRecord {
 }
 
 /** The top of a vDisk walks what its subtree tasks have counted: only what it sent is added. */
-export function topLedger(ledger: LedgerRecord): LedgerRecord {
+export function topLedger(ledger: ByteLedger): ByteLedger {
   return {
     ...ledger,
     logicalBytes: 0,

@@ -7,6 +7,13 @@
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import {
+  addLedgers,
+  type ByteLedger,
+  emptyLedger,
+  ledgerOfCounters,
+  zeroCounters,
+} from "../../base/ledger.ts";
+import {
   type ContainerRecord,
   type RecoveryPointRecord,
   siteKeys,
@@ -35,7 +42,6 @@ import {
   cerebroKeys,
   type JobDisk,
   type JobRecord,
-  type LedgerRecord,
   type PlacementRecord,
   type ReceivedRecord,
   type RemoteRecord,
@@ -51,7 +57,6 @@ import {
   unchanged,
 } from "../state/store.ts";
 import { nextJobState } from "./jobMachine.ts";
-import { addLedgers, emptyLedger } from "./ledger.ts";
 import { baseRootOf, bundleSubtrees, chooseBase, shareOut } from "./plan.ts";
 import { hasTopTask } from "./tasks.ts";
 
@@ -172,7 +177,7 @@ interface PlannedDisk {
   readonly disk: JobDisk;
   readonly bundles: readonly (readonly SubtreeRecord[])[];
   /** Address space that needs no walk: equal at the base, or zero. */
-  readonly equal: LedgerRecord;
+  readonly equal: ByteLedger;
 }
 
 function nothingToShip(
@@ -188,11 +193,10 @@ function nothingToShip(
       replicationFactor: placement?.replicationFactor ?? 1,
     },
     bundles: [],
-    equal: {
-      ...emptyLedger,
-      logicalBytes: disk.sizeBytes,
+    equal: ledgerOfCounters({
+      ...zeroCounters,
       [disk.root === "" ? "zeroBytes" : "unchangedBytes"]: disk.sizeBytes,
-    },
+    }),
   };
 }
 
@@ -235,12 +239,11 @@ async function planDisks(
         replicationFactor: placements[index]?.replicationFactor ?? 1,
       },
       bundles,
-      equal: {
-        ...emptyLedger,
-        logicalBytes: answer.zeroBytes + answer.unchangedBytes,
+      equal: ledgerOfCounters({
+        ...zeroCounters,
         zeroBytes: answer.zeroBytes,
         unchangedBytes: answer.unchangedBytes,
-      },
+      }),
     });
   }
   return planned;

@@ -5,12 +5,12 @@
 
 import { present } from "../../base/assert.ts";
 import { AntipodeError } from "../../base/errors.ts";
+import { type ByteLedger, ledgerOf } from "../../base/ledger.ts";
 import { ownMember } from "../../base/siteConfig.ts";
 import { VdiskService } from "../../platform/wire/stargate.ts";
 import { SHIP_SILENCE_MS_MAX } from "../limits.ts";
 import type { Site } from "../site.ts";
-import type { JobRecord, LedgerRecord, RemoteRecord, TaskRecord } from "../state/records.ts";
-import { ledgerOf } from "./ledger.ts";
+import type { JobRecord, RemoteRecord, TaskRecord } from "../state/records.ts";
 import { subtreeMessageOf } from "./planning.ts";
 
 export interface Shipment {
@@ -19,7 +19,7 @@ export interface Shipment {
   readonly remote: RemoteRecord;
   readonly signal: AbortSignal;
   /** The ledger so far, about four times a second. Throwing ends the attempt. */
-  readonly onLedger: (ledger: LedgerRecord) => Promise<void>;
+  readonly onLedger: (ledger: ByteLedger) => Promise<void>;
 }
 
 /**
@@ -27,7 +27,7 @@ export interface Shipment {
  * @returns the ledger of the attempt
  * @throws AntipodeError what Stargate answered; `DEADLINE_EXCEEDED` after silence; `CANCELLED`
  */
-export async function ship(site: Site, shipment: Shipment): Promise<LedgerRecord> {
+export async function ship(site: Site, shipment: Shipment): Promise<ByteLedger> {
   const { job, task, remote, signal } = shipment;
   const disk = present(job.disks[task.disk], "a task's vDisk is among the job's");
   const client = site.rpc.connect(ownMember(site.config).stargate);

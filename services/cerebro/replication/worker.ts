@@ -9,6 +9,7 @@
 import { InvariantViolation } from "../../base/assert.ts";
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
 import type { MonotonicMs } from "../../base/ids.ts";
+import { addLedgers, type ByteLedger, emptyLedger } from "../../base/ledger.ts";
 import type { Timer } from "../../platform/clock.ts";
 import type { Compare } from "../../platform/coordinator.ts";
 import {
@@ -20,17 +21,12 @@ import {
 } from "../limits.ts";
 import { readRemote } from "../remote/remotes.ts";
 import type { Site } from "../site.ts";
-import {
-  type ClaimRecord,
-  cerebroKeys,
-  type LedgerRecord,
-  type TaskRecord,
-} from "../state/records.ts";
+import { type ClaimRecord, cerebroKeys, type TaskRecord } from "../state/records.ts";
 import { absent, deleteKey, putRecord, type Stored, unchanged } from "../state/store.ts";
 import { backoffMs, Wakeup } from "../state/wakeup.ts";
 import type { Board, BoardJob } from "./board.ts";
 import { isEnded } from "./jobMachine.ts";
-import { addLedgers, emptyLedger, spentOf } from "./ledger.ts";
+import { spentOf } from "./ledger.ts";
 import { ship } from "./shipping.ts";
 import { claimableIn, isRefusal } from "./tasks.ts";
 
@@ -232,7 +228,7 @@ export class Worker {
   }
 
   /** etcd being away does not stop a shipment; a claim that is gone does. */
-  async #writeProgress(held: Held, ledger: LedgerRecord): Promise<void> {
+  async #writeProgress(held: Held, ledger: ByteLedger): Promise<void> {
     try {
       const written = await this.#write(held, { ledger, failures: 0 }, false);
       if (!written) throw new AntipodeError("CANCELLED", "the claim on a task is gone");
@@ -241,7 +237,7 @@ export class Worker {
     }
   }
 
-  async #giveBack(held: Held, ledger: LedgerRecord, error: unknown): Promise<void> {
+  async #giveBack(held: Held, ledger: ByteLedger, error: unknown): Promise<void> {
     const { site } = this.#input;
     const code = codeOf(error) ?? "INTERNAL";
     const moved = ledger.logicalBytes > held.task.value.ledger.logicalBytes;

@@ -4,6 +4,7 @@
  * the exceptions are a worker's claim and progress, which the claim itself guards.
  */
 
+import type { ByteLedger } from "../../base/ledger.ts";
 import type { RecoveryPointDisk } from "../../base/siteRecords.ts";
 
 /** The site's signing key. In etcd, so that any CVM's leader can sign; see remote/identity.ts. */
@@ -101,20 +102,6 @@ export interface ReceivedRecord {
   readonly placements: readonly PlacementRecord[];
 }
 
-/** Bytes of a transfer; fields as in wire/cerebro.ts TransferLedger. */
-export interface LedgerRecord {
-  readonly logicalBytes: number;
-  readonly zeroBytes: number;
-  readonly unchangedBytes: number;
-  readonly dedupedBytes: number;
-  readonly uniqueBytes: number;
-  readonly compressedBytes: number;
-  readonly metadataBytes: number;
-  readonly wireBytes: number;
-  readonly resentBytes: number;
-  readonly chunksSent: number;
-}
-
 export const jobStates = [
   "PLANNING",
   "RUNNING",
@@ -154,9 +141,9 @@ export interface JobRecord {
   /** Subtree tasks of all vDisks and one top for each that ships. */
   readonly taskCount: number;
   /** What planning found equal or zero; at the end: everything. */
-  readonly ledger: LedgerRecord;
+  readonly ledger: ByteLedger;
   /** What earlier rounds of planning have sent. */
-  readonly spent: LedgerRecord;
+  readonly spent: ByteLedger;
   /** Epoch of the leader that drives the job: orders to Stargate carry it. */
   readonly leaderEpoch: number;
   readonly leaderChanges: number;
@@ -187,9 +174,9 @@ export interface TaskRecord {
   /** Failures in a row; 0 after progress. */
   readonly failures: number;
   /** Of the present or last attempt. */
-  readonly ledger: LedgerRecord;
+  readonly ledger: ByteLedger;
   /** Of the attempts before: what they sent. */
-  readonly spent: LedgerRecord;
+  readonly spent: ByteLedger;
   readonly errorCode: string;
   readonly errorMessage: string;
 }

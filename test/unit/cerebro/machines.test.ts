@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { emptyLedger } from "../../../services/base/ledger.ts";
 import type { RecoveryPointRecord } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
 import {
@@ -15,7 +16,7 @@ import {
   jobTable,
   nextJobState,
 } from "../../../services/cerebro/replication/jobMachine.ts";
-import { emptyLedger, settle, spentOf } from "../../../services/cerebro/replication/ledger.ts";
+import { settle, spentOf } from "../../../services/cerebro/replication/ledger.ts";
 import {
   addressBytesOf,
   baseRootOf,
