@@ -91,11 +91,29 @@ export const LevelResponse = message(pkg("LevelResponse"), {
   promisedEpoch: field.uint64(2),
 });
 
+/** Asks a peer that promised `epoch` for its records from `fromLsn` on: a new owner lacks them. */
+export const TailRequest = message(pkg("TailRequest"), {
+  vdiskId: field.string(1),
+  epoch: field.uint64(2),
+  fromLsn: field.uint64(3),
+});
+/**
+ * `previousEpoch`: of the record before `fromLsn`, 0 when the peer holds it no more. A part of the records,
+ * in order; none when the peer has none from there on.
+ */
+export const TailResponse = message(pkg("TailResponse"), {
+  kind: field.choice(1, pkg("TailOutcome"), ["records", "staleEpoch"] as const),
+  promisedEpoch: field.uint64(2),
+  previousEpoch: field.uint64(3),
+  records: field.repeated(field.message(4, OplogRecordMessage)),
+});
+
 const peerService = pkg("PeerService");
 export const PeerService = {
   append: method(peerService, "Append", "duplex", AppendRequest, AppendResponse),
   fence: method(peerService, "Fence", "unary", FenceRequest, FenceResponse),
   level: method(peerService, "Level", "unary", LevelRequest, LevelResponse),
+  tail: method(peerService, "Tail", "unary", TailRequest, TailResponse),
 } as const;
 
 // ---- forwarded block I/O ----

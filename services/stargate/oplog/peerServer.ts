@@ -25,7 +25,10 @@ import {
   type LevelRequest,
   type LevelResponse,
   PeerService,
+  type TailRequest,
+  type TailResponse,
 } from "../../platform/wire/oplog.ts";
+import { LEVEL_BATCH_BYTES } from "../vdisk/limits.ts";
 import type {
   AppendOutcome,
   OplogRecord,
@@ -39,7 +42,11 @@ type AppendResponseMessage = Infer<typeof AppendResponse>;
 type FenceRequestMessage = Infer<typeof FenceRequest>;
 type LevelRequestMessage = Infer<typeof LevelRequest>;
 type LevelResponseMessage = Infer<typeof LevelResponse>;
+type TailRequestMessage = Infer<typeof TailRequest>;
+type TailResponseMessage = Infer<typeof TailResponse>;
 
+/** Records of a tail that are read together: of the largest ones 16 MiB, half of what a message may have. */
+const TAIL_STEP_RECORDS = 4;
 /** Batches of one stream that may be on their way to the disk at once. */
 const BATCHES_IN_FLIGHT_MAX = 32;
 
@@ -101,6 +108,7 @@ export function createPeerServer(options: {
       serveStream(PeerService.append, async (stream) => serveAppends(stream, appendItem)),
       serveUnary(PeerService.fence, async (request) => fence(replicas, request)),
       serveUnary(PeerService.level, async (request) => level(replicas, request)),
+      serveUnary(PeerService.tail, async (request) => tail(replicas, request)),
     ],
     lastGrantBelow(vdiskId, epoch) {
       const grant = grants.get(vdiskId);
@@ -170,6 +178,29 @@ async function fence(
     !(request.reliedOn && copy !== "whole") && (await replica.promise(asEpoch(request.epoch)));
   const { promisedEpoch } = replica.state();
   return { granted, promisedEpoch, drainedLsn, lastLsn, lastEpoch, copy };
+}
+
+/** Only for the epoch that is promised: nothing is appended below it, so the answer stays true. */
+async function tail(
+  replicas: OplogReplicas,
+  request: TailRequestMessage,
+): Promise<TailResponseMessage> {
+  const replica = replicas.of(asVdiskId(request.vdiskId));
+  const { promisedEpoch, drainedLsn, lastLsn } = replica.state();
+  const from = request.fromLsn;
+  if (request.epoch !== promisedEpoch || from <= drainedLsn)
+    return { kind: "staleEpoch", promisedEpoch, previousEpoch: 0, records: [] };
+  const previousEpoch = replica.epochAt(asLsn(from - 1));
+  const records: OplogRecord[] = [];
+  let bytes = 0;
+  for (let at = from; at <= lastLsn && bytes < LEVEL_BATCH_BYTES; at += TAIL_STEP_RECORDS) {
+    const to = asLsn(Math.min(lastLsn, at + TAIL_STEP_RECORDS - 1));
+    for (const record of await replica.read(asLsn(at), to)) {
+      bytes += record.data.length;
+      records.push(record);
+    }
+  }
+  return { kind: "records", promisedEpoch, previousEpoch, records };
 }
 
 /** What is left of what this CVM has acknowledged; every copy that ever acknowledged has promised. */

@@ -8,7 +8,8 @@
  * 3. promise the epoch in the own replica: the old owner gets no more answers from here;
  * 4. read the block-map record: it cannot change any more, the old owner's commits are refused;
  * 5. wait out the read lease that this CVM last granted to the old owner, perhaps just before it restarted;
- * 6. read the own tail whole, then level every other listed peer and send it our tail; who does not answer in time is removed
+ * 6. take what a longer listed copy has beyond our end: ours may have lost its last batch without knowing it;
+ *    read the own tail whole, then level every other listed peer and send it our tail; who does not answer in time is removed
  *    from the record before anything is served;
  * 7. serve: our tail counts as committed, because every listed peer has it now.
  *
@@ -19,6 +20,7 @@ import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
 import { epoch as asEpoch, lsn as asLsn, type Lsn, type VdiskId } from "../../base/ids.ts";
 import { siteKeys, type VdiskRecord } from "../../base/siteRecords.ts";
 import { rootFromHex } from "../blockmap/fingerprints.ts";
+import { adoptLongest } from "../oplog/adoption.ts";
 import type { OplogRecord, OplogReplica, OplogReplicas } from "../oplog/contracts.ts";
 import { OwnerLog } from "../oplog/ownerLog.ts";
 import { copyOf, type ReadGrants } from "../oplog/peerServer.ts";
@@ -64,6 +66,8 @@ export async function takeOver(
     if (waitMs > 0) await vdisks.clock.sleep(waitMs);
   }
 
+  const levelFromMs = vdisks.clock.now();
+  await adoptTails(world, replica, seat);
   // The log exists before the vDisk serves, so that the peers can be levelled with it.
   const wiring: Wiring = {
     apply: undefined,
@@ -79,7 +83,7 @@ export async function takeOver(
     markers = await adoptTail(replica, state, (one) => {
       overlay.apply(one);
     });
-    await levelListed(world, { id: replica.vdiskId, log, replica }, seat);
+    await levelListed(world, { id: replica.vdiskId, log, replica, fromMs: levelFromMs }, seat);
   } catch (error) {
     if (!isDamaged(replica)) throw error;
     logDamagedCopy(vdisks.logger, record, replica, seat.record.peers.length - 1);
@@ -237,15 +241,40 @@ async function adoptMap(
   return { root: rootFromHex(map.root), drainedLsn };
 }
 
-/** Step 6: every listed peer follows, or is not listed any more. */
+/** Step 6, first half: what the longest listed copy has, this one has. */
+async function adoptTails(
+  { vdisks, peers }: TakeoverWorld,
+  replica: OplogReplica,
+  seat: OwnerSeat,
+): Promise<void> {
+  // Before it was served, nothing was acknowledged.
+  if (!seat.record.served) return;
+  const others = seat.record.peers.filter((cvm) => cvm !== peers.selfCvm);
+  await adoptLongest({
+    vdiskId: replica.vdiskId,
+    epoch: seat.epoch,
+    replica,
+    copies: others.map((cvm) => ({ cvm, client: peers.clientOf(cvm) })),
+    clock: vdisks.clock,
+    logger: vdisks.logger,
+    patienceMs: TAKEOVER_PATIENCE_MS,
+  });
+}
+
+/** Step 6, second half: every listed peer follows, or is not listed any more. */
 async function levelListed(
   world: TakeoverWorld,
-  target: { readonly id: VdiskId; readonly log: OwnerLog; readonly replica: OplogReplica },
+  target: {
+    readonly id: VdiskId;
+    readonly log: OwnerLog;
+    readonly replica: OplogReplica;
+    /** Since when the peers are asked. */
+    readonly fromMs: number;
+  },
   seat: OwnerSeat,
 ): Promise<void> {
   const { clock, logger } = world.vdisks;
   const { selfCvm } = world.peers;
-  const startedAtMs = clock.now();
   const reliedOn = seat.record.served;
   const levelOne = async (cvm: number): Promise<number | undefined> => {
     for (;;) {
@@ -255,7 +284,7 @@ async function levelListed(
         return cvm;
       } catch (error) {
         if (codeOf(error) === "STALE_EPOCH" || isDamaged(target.replica)) throw error;
-        const until = startedAtMs + patienceMs(error, TAKEOVER_PATIENCE_MS);
+        const until = target.fromMs + patienceMs(error, TAKEOVER_PATIENCE_MS);
         if (clock.now() >= until || codeOf(error) === "OPLOG_CORRUPT") {
           logger.warn(
             { event: "vdisk.peerAbsent", vdisk: target.id, peer: cvm, reason: messageOf(error) },
