@@ -49,7 +49,7 @@ export interface ReplicationWorld {
 }
 
 interface ShipMessage {
-  readonly chunks: readonly { readonly rawLength: number; readonly stored: Uint8Array }[];
+  readonly pack: Uint8Array;
 }
 
 /** A world with an empty target. A source can be shared by worlds that do not change it. */

@@ -11,24 +11,13 @@ import { field, type Infer, message, method } from "../../base/wire.ts";
 
 const pkg = (name: string): string => `antipode.stargate.v1.${name}`;
 
-/** A chunk in the form in which it lies on disk and crosses the wire. */
-export const StoredChunkMessage = message(pkg("StoredChunk"), {
-  fingerprint: field.bytes(1),
-  /** platform/codec.ts CodecId. */
-  codec: field.uint32(2),
-  rawLength: field.uint32(3),
-  stored: field.bytes(4),
-  /** XXH64 of `stored`, 8 bytes little-endian: catches what TCP does not. */
-  checksum: field.bytes(5),
-});
-export type StoredChunkMessage = Infer<typeof StoredChunkMessage>;
-
 // ---- ChunkService: one CVM's own extent store ----
 
 export const PutChunksRequest = message(pkg("PutChunksRequest"), {
   /** Chosen by the sender; comes back in the answer. Answers come in order of requests. */
   sequence: field.uint64(1),
-  chunks: field.repeated(field.message(2, StoredChunkMessage)),
+  /** Chunks as one pack (stargate/extents/chunkPack.ts; FORMAT.md, "Packs"). */
+  pack: field.bytes(2),
 });
 export const PutChunksResponse = message(pkg("PutChunksResponse"), {
   sequence: field.uint64(1),
@@ -46,8 +35,8 @@ export const FingerprintList = message(pkg("FingerprintList"), { fingerprints: f
 /** One byte a fingerprint asked for: 1 present, 0 absent. */
 export const PresenceList = message(pkg("PresenceList"), { present: field.bytes(1) });
 export const GetChunksResponse = message(pkg("GetChunksResponse"), {
-  /** What is here and passed its check; in any order; absent ones are left out. */
-  chunks: field.repeated(field.message(1, StoredChunkMessage)),
+  /** What is here and passed its check, as a pack; in any order; absent ones are left out. */
+  pack: field.bytes(1),
   /** Fingerprints, 32 bytes each, of copies that were here and failed their check: to be written anew. */
   corrupt: field.bytes(2),
 });
@@ -63,9 +52,9 @@ export const ChunkService = {
 
 export const ReceiveRequest = message(pkg("ReceiveRequest"), {
   sequence: field.uint64(1),
-  /** A query asks which of `fingerprints` are absent; `chunks` are to be verified and placed. */
+  /** A query asks which of `fingerprints` are absent; the chunks of `pack` are to be verified and placed. */
   fingerprints: field.bytes(2),
-  chunks: field.repeated(field.message(3, StoredChunkMessage)),
+  pack: field.bytes(3),
   /** Copies to keep at the target. */
   replicationFactor: field.uint32(4),
 });

@@ -14,17 +14,12 @@ import {
   type PutChunksRequest,
   type PutChunksResponse,
 } from "../../platform/wire/stargate.ts";
-import type { Fingerprint } from "../chunks.ts";
+import type { Fingerprint, StoredChunk } from "../chunks.ts";
 import { ByteGate } from "./byteGate.ts";
+import { decodePack, encodePack, joinFingerprints, splitFingerprints } from "./chunkPack.ts";
 import { GET_COUNT_MAX, HAS_COUNT_MAX } from "./holders.ts";
 import type { LocalStore } from "./localStore.ts";
-import {
-  chunkFromMessage,
-  chunkToMessage,
-  joinFingerprints,
-  splitFingerprints,
-  WIRE_CHUNK_OVERHEAD_BYTES,
-} from "./wireChunk.ts";
+import { FRAME_CHUNKS_MAX } from "./peerPuts.ts";
 
 /** Of one stream, received and not answered: twice what a well-behaved sender has under way. */
 const STREAM_BYTES_MAX = 16 * MIB;
@@ -46,11 +41,12 @@ export function chunkBindings(options: ChunkBindingsOptions): readonly Binding[]
     serveUnary(ChunkService.getChunks, async ({ fingerprints }) => {
       const copies = await local.get(splitFingerprints(fingerprints, GET_COUNT_MAX));
       const corrupt: Fingerprint[] = [];
-      const chunks = copies.flatMap((copy, i) => {
+      const found: StoredChunk[] = [];
+      for (const [i, copy] of copies.entries()) {
         if (copy.kind === "corrupt") corrupt.push(fingerprints.subarray(i * 32, (i + 1) * 32));
-        return copy.kind === "found" ? [chunkToMessage(codec, copy.chunk)] : [];
-      });
-      return { chunks, corrupt: joinFingerprints(corrupt) };
+        if (copy.kind === "found") found.push(copy.chunk);
+      }
+      return { pack: encodePack(codec, found), corrupt: joinFingerprints(corrupt) };
     }),
     serveUnary(ChunkService.hasChunks, ({ fingerprints }) =>
       // Inside a promise, so that a refused list is an answer.
@@ -74,8 +70,7 @@ async function servePuts(
   const failures: unknown[] = [];
   let answered: Promise<unknown> = Promise.resolve();
   for await (const request of stream.incoming) {
-    let bytes = 0;
-    for (const chunk of request.chunks) bytes += chunk.stored.length + WIRE_CHUNK_OVERHEAD_BYTES;
+    const bytes = request.pack.length;
     await gate.enter(bytes);
     const before = answered;
     const stored = storeFrame(options, request);
@@ -96,7 +91,7 @@ async function storeFrame(options: ChunkBindingsOptions, request: Request): Prom
   const { local, codec } = options;
   const { sequence } = request;
   try {
-    const chunks = request.chunks.map((message) => chunkFromMessage(codec, message));
+    const chunks = decodePack(codec, request.pack, FRAME_CHUNKS_MAX);
     const { isNew, storedCount, storedBytes } = await local.put(chunks);
     return {
       sequence,

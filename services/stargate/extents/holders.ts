@@ -11,13 +11,13 @@ import type { RpcClient } from "../../platform/rpc.ts";
 import { ChunkService } from "../../platform/wire/stargate.ts";
 import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
+import { decodePack, joinFingerprints, splitFingerprints } from "./chunkPack.ts";
 import type { LocalCopy } from "./localReader.ts";
 import type { LocalStore } from "./localStore.ts";
 import { PeerPuts } from "./peerPuts.ts";
-import { chunkFromMessage, joinFingerprints, splitFingerprints } from "./wireChunk.ts";
 
-/** Chunks a GetChunks call: 512 KiB of chunks, 2 MiB at the very most. */
-export const GET_COUNT_MAX = 32;
+/** Chunks a GetChunks call: 2 MiB of them, 8 MiB at the very most. */
+export const GET_COUNT_MAX = 128;
 /** Fingerprints a HasChunks call: 128 KiB. */
 export const HAS_COUNT_MAX = 4096;
 /** Calls under way to one CVM for one request. */
@@ -93,17 +93,16 @@ async function getBatch(
     });
     copies.set(keyOf(fingerprint), { kind: "corrupt", error });
   }
-  for (const message of answer.chunks) {
-    // A chunk that was damaged on the way is good where it lies: failed, not corrupt.
-    try {
-      const chunk = chunkFromMessage(codec, message);
+  let others: LocalCopy = { kind: "absent" };
+  try {
+    for (const chunk of decodePack(codec, answer.pack, GET_COUNT_MAX))
       copies.set(keyOf(chunk.fingerprint), { kind: "found", chunk });
-    } catch (error) {
-      if (!(error instanceof AntipodeError)) throw error;
-      copies.set(keyOf(message.fingerprint), { kind: "failed", error });
-    }
+  } catch (error) {
+    if (!(error instanceof AntipodeError)) throw error;
+    // What was damaged on the way is good where it lies: failed, not corrupt.
+    others = { kind: "failed", error };
   }
-  return fingerprints.map((fingerprint) => copies.get(keyOf(fingerprint)) ?? { kind: "absent" });
+  return fingerprints.map((fingerprint) => copies.get(keyOf(fingerprint)) ?? others);
 }
 
 /** Answers of all batches in order, `CALLS_AT_ONCE_MAX` under way. */

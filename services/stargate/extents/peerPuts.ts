@@ -1,6 +1,6 @@
 /**
  * One long-lived PutChunks stream to another CVM. Chunks of many callers share frames of about
- * 256 KiB; many frames are under way, and answers come in order.
+ * 512 KiB; many frames are under way, and answers come in order.
  *
  * A stream that breaks, ends, answers out of order or makes no progress for `PROGRESS_TIMEOUT_MS`
  * fails everything that was not answered; the next put opens another. Whoever is failed does not know
@@ -21,10 +21,12 @@ import {
 } from "../../platform/wire/stargate.ts";
 import type { StoredChunk } from "../chunks.ts";
 import { ByteGate } from "./byteGate.ts";
-import { chunkToMessage, WIRE_CHUNK_OVERHEAD_BYTES } from "./wireChunk.ts";
+import { encodePack, PACKED_CHUNK_OVERHEAD_BYTES } from "./chunkPack.ts";
 
-/** Stored bytes a frame; measured best for gRPC here (design.md section 13). */
-const FRAME_BYTES = 256 * KIB;
+/** Bytes of a frame's pack, beyond its first chunk; as replication's frames (replication/limits.ts). */
+const FRAME_BYTES = 512 * KIB;
+/** Chunks of a frame, the smallest of them block-map nodes of 48 bytes. */
+export const FRAME_CHUNKS_MAX = 2048;
 /** Queued or unanswered at once; 1 Gbit/s times 60 ms. */
 const INFLIGHT_BYTES_MAX = 8 * MIB;
 /** Longer than a slow sync, about a lease: then the coordinator's view decides. */
@@ -34,19 +36,24 @@ type Request = Infer<typeof PutChunksRequest>;
 type Response = Infer<typeof PutChunksResponse>;
 
 interface Call {
+  readonly chunks: readonly StoredChunk[];
   readonly isNew: boolean[];
+  /** Chunks of it that are in frames already. */
+  sentCount: number;
   openCount: number;
   readonly resolve: (isNew: readonly boolean[]) => void;
   readonly reject: (error: unknown) => void;
 }
-interface Item {
-  readonly chunk: StoredChunk;
+/** Chunks `from` to before `to` of a call. */
+interface Part {
   readonly call: Call;
-  readonly slot: number;
+  readonly from: number;
+  readonly to: number;
 }
 interface Frame {
   readonly sequence: number;
-  readonly items: readonly Item[];
+  readonly parts: readonly Part[];
+  readonly chunkCount: number;
 }
 
 export interface PeerPutsOptions {
@@ -60,7 +67,8 @@ export interface PeerPutsOptions {
 export class PeerPuts {
   readonly #options: PeerPutsOptions;
   readonly #gate = new ByteGate(INFLIGHT_BYTES_MAX);
-  #queue: Item[] = [];
+  /** Calls with chunks that are in no frame yet. */
+  readonly #queue: Call[] = [];
   #unanswered: Frame[] = [];
   #stream: RpcStream<Request, Response> | undefined;
   #isSending = false;
@@ -84,9 +92,9 @@ export class PeerPuts {
     await this.#gate.enter(bytes);
     try {
       return await new Promise<readonly boolean[]>((resolve, reject) => {
-        const call: Call = { isNew: [], openCount: chunks.length, resolve, reject };
+        const openCount = chunks.length;
         if (this.#isClosed) reject(this.#unreachable("this end is closed"));
-        else for (const [slot, chunk] of chunks.entries()) this.#queue.push({ chunk, call, slot });
+        else this.#queue.push({ chunks, isNew: [], sentCount: 0, openCount, resolve, reject });
         void this.#send();
       });
     } finally {
@@ -114,9 +122,10 @@ export class PeerPuts {
         const frame = this.#takeFrame();
         this.#unanswered.push(frame);
         this.#watch();
-        const chunks = frame.items.map(({ chunk }) => chunkToMessage(this.#options.codec, chunk));
+        const chunks = frame.parts.flatMap(({ call, from, to }) => call.chunks.slice(from, to));
+        const pack = encodePack(this.#options.codec, chunks);
         try {
-          await stream.send({ sequence: frame.sequence, chunks });
+          await stream.send({ sequence: frame.sequence, pack });
         } catch (error) {
           this.#fail(stream, error);
         }
@@ -127,17 +136,24 @@ export class PeerPuts {
   }
 
   #takeFrame(): Frame {
+    const parts: Part[] = [];
     let bytes = 0;
-    let count = 0;
-    for (const { chunk } of this.#queue) {
-      bytes += chunk.stored.length + WIRE_CHUNK_OVERHEAD_BYTES;
-      if (count > 0 && bytes > FRAME_BYTES) break;
-      count += 1;
+    let chunkCount = 0;
+    for (let call = this.#queue[0]; call !== undefined; call = this.#queue[0]) {
+      const from = call.sentCount;
+      let to = from;
+      for (; to < call.chunks.length && chunkCount < FRAME_CHUNKS_MAX; to++) {
+        bytes += (call.chunks[to]?.stored.length ?? 0) + PACKED_CHUNK_OVERHEAD_BYTES;
+        if (chunkCount > 0 && bytes > FRAME_BYTES) break;
+        chunkCount += 1;
+      }
+      if (to > from) parts.push({ call, from, to });
+      call.sentCount = to;
+      if (to < call.chunks.length) break;
+      this.#queue.shift();
     }
-    const items = this.#queue.slice(0, count);
-    this.#queue = this.#queue.slice(count);
     this.#sequence += 1;
-    return { sequence: this.#sequence, items };
+    return { sequence: this.#sequence, parts, chunkCount };
   }
 
   #open(): RpcStream<Request, Response> {
@@ -166,21 +182,22 @@ export class PeerPuts {
   #answer(answer: Response): void {
     const frame = this.#unanswered[0];
     const { errorCode, errorMessage, isNew } = answer;
-    const isFitting = errorCode !== "" || isNew.length === frame?.items.length;
+    const isFitting = errorCode !== "" || isNew.length === frame?.chunkCount;
     if (frame === undefined || frame.sequence !== answer.sequence || !isFitting)
       throw new AntipodeError("MESSAGE_INVALID", "an answer to PutChunks fits no request", {
         cvm: this.#options.cvm,
       });
     this.#unanswered.shift();
     this.#watch();
-    for (const [i, { call, slot }] of frame.items.entries()) {
+    let next = 0;
+    for (const { call, from, to } of frame.parts) {
       if (errorCode !== "") {
         const code = isErrorCode(errorCode) ? errorCode : "INTERNAL";
         call.reject(new AntipodeError(code, errorMessage, { cvm: this.#options.cvm }));
         continue;
       }
-      call.isNew[slot] = isNew[i] === 1;
-      call.openCount -= 1;
+      for (let slot = from; slot < to; slot++) call.isNew[slot] = isNew[next++] === 1;
+      call.openCount -= to - from;
       if (call.openCount === 0) call.resolve(call.isNew);
     }
   }
@@ -205,14 +222,14 @@ export class PeerPuts {
     this.#stream = undefined;
     this.#watchdog?.cancel();
     this.#watchdog = undefined;
-    const items = [...this.#unanswered.flatMap((frame) => frame.items), ...this.#queue];
+    const parts = this.#unanswered.flatMap((frame) => frame.parts);
+    const calls = new Set([...parts.map((part) => part.call), ...this.#queue.splice(0)]);
     this.#unanswered = [];
-    this.#queue = [];
     const error =
       reason instanceof WireError
         ? new AntipodeError("MESSAGE_INVALID", reason.message, { cvm: this.#options.cvm }, reason)
         : reason;
-    for (const call of new Set(items.map((item) => item.call))) call.reject(error);
+    for (const call of calls) call.reject(error);
   }
 
   #unreachable(why: string): AntipodeError {

@@ -1,18 +1,16 @@
 /**
- * Chunks as they cross the wire between sites. The sender adds a checksum of the stored bytes; the
- * receiver believes nothing: it checks the checksum, takes the bytes apart and recomputes their
- * SHA-256 before anything is stored (P7, P10).
+ * Chunks as they cross the wire between sites, in packs with a checksum. The receiver believes
+ * nothing: it checks the pack, takes every chunk apart and recomputes its SHA-256 before anything is
+ * stored (P7, P10).
  */
 
 import { isAllZero, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import { CHUNK_SIZE_BYTES } from "../../base/units.ts";
 import { type Codec, codecPlain } from "../../platform/codec.ts";
-import type { StoredChunkMessage } from "../../platform/wire/stargate.ts";
 import { sameFingerprint } from "../blockmap/fingerprints.ts";
 import { decodeNode, type MapNode, NODE_SIZE_BYTES_MAX, NodeError } from "../blockmap/node.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
-import { chunkFromMessage } from "../extents/wireChunk.ts";
 
 /** A chunk that has proved to be what its fingerprint names. */
 export interface CheckedChunk extends StoredChunk {
@@ -21,12 +19,11 @@ export interface CheckedChunk extends StoredChunk {
 }
 
 /**
- * Checks a chunk that came over the wire.
- * @throws AntipodeError `MESSAGE_INVALID` when it is no chunk at all, `CHUNK_CORRUPT` when its bytes changed
- * on the way, `FINGERPRINT_MISMATCH` when they are not what its fingerprint names
+ * Checks a chunk of a pack that came over the wire.
+ * @throws AntipodeError `MESSAGE_INVALID` when it is neither data nor a node, `FINGERPRINT_MISMATCH` when
+ * its bytes are not what its fingerprint names
  */
-export function checkMessage(codec: Codec, message: StoredChunkMessage): CheckedChunk {
-  const chunk = chunkFromMessage(codec, message);
+export function checkChunk(codec: Codec, chunk: StoredChunk): CheckedChunk {
   const { rawLength } = chunk;
   if (rawLength !== CHUNK_SIZE_BYTES && rawLength > NODE_SIZE_BYTES_MAX)
     throw new AntipodeError("MESSAGE_INVALID", "neither as long as a data chunk nor as a node", {

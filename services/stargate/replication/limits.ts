@@ -9,10 +9,17 @@ import { NODE_SIZE_BYTES_MAX } from "../blockmap/node.ts";
  * 12.5 MB on the way; 16 MiB leave the target 28 ms more to store and answer (16 MiB / 128 ms = 131 MB/s).
  */
 export const WINDOW_BYTES = 16 * MIB;
-/** Stored bytes of a frame: large enough that gRPC's cost a message vanishes, small enough to interleave. */
-export const FRAME_BYTES = 256 * KIB;
-/** Chunks read from the source's extent store at once: an extent's worth. */
-export const READ_BATCH_CHUNKS = 64;
+/**
+ * Stored bytes of a frame. A frame costs some ten promises, messages and a group commit on each of its
+ * CVMs, whatever its size; but the slower the link, the longer one takes, and it is answered as a whole:
+ * at 1 Mbit/s 4 s, less than half of WATCHDOG_MS.
+ */
+export const FRAME_BYTES = 512 * KIB;
+/**
+ * Chunks read from the source's extent store at once, four extents' worth: a third of them lies on other
+ * CVMs of the source, and each of those is asked once.
+ */
+export const READ_BATCH_CHUNKS = 256;
 /** Nodes of one level that are walked together. At level 1 these are 16 MiB of address space. */
 export const SLICE_NODES = 16;
 /**

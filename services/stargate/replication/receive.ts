@@ -16,15 +16,15 @@ import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
 import { type Binding, type RpcStream, serveStream } from "../../platform/rpc.ts";
 import {
-  ReceiveRequest,
+  type ReceiveRequest,
   type ReceiveResponse,
   ReceiveService,
 } from "../../platform/wire/stargate.ts";
 import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
 import { childrenOf } from "../blockmap/node.ts";
 import type { ChunkSpace, Fingerprint } from "../chunks.ts";
-import { splitFingerprints } from "../extents/wireChunk.ts";
-import { type CheckedChunk, checkMessage } from "./frames.ts";
+import { decodePack, splitFingerprints } from "../extents/chunkPack.ts";
+import { type CheckedChunk, checkChunk } from "./frames.ts";
 import { createGate } from "./gate.ts";
 import {
   FRAME_CHUNKS_MAX,
@@ -70,7 +70,8 @@ async function receive(
     await stream.send(response);
   };
   for await (const request of stream.incoming) {
-    const cost = Math.max(ReceiveRequest.size(request), RECEIVE_REQUEST_BYTES_MIN);
+    const { fingerprints, pack } = request;
+    const cost = Math.max(fingerprints.length + pack.length, RECEIVE_REQUEST_BYTES_MIN);
     await budget.take(cost);
     if (failure !== undefined) break;
     answered = answerInTurn(answered, answer(options, request, peer)).finally(() => {
@@ -102,12 +103,12 @@ async function answer(options: ReceiveOptions, request: Request, peer: string): 
 }
 
 async function carryOut(options: ReceiveOptions, request: Request): Promise<Result> {
-  const { fingerprints, chunks, replicationFactor } = request;
+  const { fingerprints, pack, replicationFactor } = request;
   if (replicationFactor < 1 || replicationFactor > REPLICATION_FACTOR_MAX)
     throw invalid("a request names a replication factor from 1 to 3", { replicationFactor });
-  if (fingerprints.length > 0 === chunks.length > 0)
-    throw invalid("a request has either fingerprints or chunks", { chunkCount: chunks.length });
-  return chunks.length > 0 ? takeIn(options, request) : tellPresence(options, request);
+  if (fingerprints.length > 0 === pack.length > 0)
+    throw invalid("a request has either fingerprints or chunks", { packBytes: pack.length });
+  return pack.length > 0 ? takeIn(options, request) : tellPresence(options, request);
 }
 
 async function tellPresence({ space }: ReceiveOptions, request: Request): Promise<Result> {
@@ -117,10 +118,9 @@ async function tellPresence({ space }: ReceiveOptions, request: Request): Promis
 }
 
 async function takeIn({ space, codec }: ReceiveOptions, request: Request): Promise<Result> {
-  const { chunks, replicationFactor } = request;
-  if (chunks.length > FRAME_CHUNKS_MAX)
-    throw invalid("a frame has 1024 chunks at most", { chunkCount: chunks.length });
-  const checked = chunks.map((message) => checkMessage(codec, message));
+  const { pack, replicationFactor } = request;
+  const chunks = decodePack(codec, pack, FRAME_CHUNKS_MAX);
+  const checked = chunks.map((chunk) => checkChunk(codec, chunk));
   const children = distinctChildren(checked);
   if (children.length > 0) {
     const there = await space.present(children, replicationFactor);

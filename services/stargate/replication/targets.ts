@@ -18,7 +18,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Address } from "../../platform/net.ts";
 import type { Rpc } from "../../platform/rpc.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
-import { chunkToMessage, joinFingerprints } from "../extents/wireChunk.ts";
+import { encodePack, joinFingerprints } from "../extents/chunkPack.ts";
 import { plainOf } from "./frames.ts";
 import { type Answer, createLane, type Lane, type Request } from "./lane.ts";
 import type { Ledger } from "./ledger.ts";
@@ -67,6 +67,8 @@ const DAMAGED: ReadonlySet<string> = new Set<ErrorCode>([
   "MESSAGE_INVALID",
 ]);
 
+const NOTHING = new Uint8Array(0);
+
 type LaneKind = "queries" | "chunks";
 
 class Target {
@@ -107,7 +109,7 @@ class TargetPool implements Targets {
     const joined = joinFingerprints(fingerprints);
     const { replicationFactor } = this.#options;
     const answer = await this.#ask("queries", () =>
-      Promise.resolve({ fingerprints: joined, chunks: [], replicationFactor }),
+      Promise.resolve({ fingerprints: joined, pack: NOTHING, replicationFactor }),
     );
     const bytes = present(answer, "a query is always sent").present;
     if (bytes.length === fingerprints.length) return Array.from(bytes, (byte) => byte === 1);
@@ -126,8 +128,8 @@ class TargetPool implements Targets {
           if (missing.length === 0) return undefined;
         }
         return {
-          fingerprints: new Uint8Array(0),
-          chunks: missing.map((chunk) => chunkToMessage(codec, chunk)),
+          fingerprints: NOTHING,
+          pack: encodePack(codec, missing),
           replicationFactor,
         };
       },

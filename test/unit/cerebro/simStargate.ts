@@ -318,7 +318,7 @@ export class SimSite {
           this.arrivals.set(one, (this.arrivals.get(one) ?? 0) + 1);
           this.held.add(one);
         }
-        return Promise.resolve({ chunks: [], corrupt: new Uint8Array(0) });
+        return Promise.resolve({ pack: new Uint8Array(0), corrupt: new Uint8Array(0) });
       }),
       serveUnary(ChunkService.hasChunks, ({ fingerprints }) =>
         Promise.resolve({

@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { codeOf } from "../../../services/base/errors.ts";
 import type { StoredChunk } from "../../../services/stargate/chunks.ts";
+import { encodePack } from "../../../services/stargate/extents/chunkPack.ts";
 import { placementOrder, separateMember } from "../../../services/stargate/extents/placement.ts";
 import { chunksOf, codec, EGROUP_1, fingerprintsOf } from "./extentWorld.ts";
 import { createSiteWorld, type SiteWorld } from "./siteWorld.ts";
@@ -232,16 +233,17 @@ describe("chunk space", () => {
     const { rpc } = world.network.host("127.1.0.9");
     const client = rpc.connect({ host: world.host(1), port: 2009 });
     const call = { deadlineMs: 1000 };
-    for (const fingerprints of [new Uint8Array(33), new Uint8Array(32 * 33)])
+    for (const fingerprints of [new Uint8Array(33), new Uint8Array(32 * 129)])
       expect(
         await world.run(rejection(client.unary(ChunkService.getChunks, { fingerprints }, call))),
       ).toBe("MESSAGE_INVALID");
     const [good] = chunksOf(1, 1);
     if (good === undefined) throw new Error("one chunk");
-    const checksum = new Uint8Array(8);
+    const sound = encodePack(codec, [good]);
+    const foreign = encodePack(codec, [{ ...good, codec: 9 as 0 }]);
     const stream = client.stream(ChunkService.putChunks);
-    await stream.send({ sequence: 1, chunks: [{ ...good, checksum }] });
-    await stream.send({ sequence: 2, chunks: [{ ...good, codec: 9, checksum }] });
+    await stream.send({ sequence: 1, pack: sound.with(-1, (sound.at(-1) ?? 0) ^ 1) });
+    await stream.send({ sequence: 2, pack: foreign });
     stream.end();
     const codes: string[] = [];
     const read = (async () => {

@@ -2,14 +2,10 @@
 import { describe, expect, it } from "vitest";
 import type { Infer } from "../../../services/base/wire.ts";
 import { createCodec } from "../../../services/platform/adapters/codec.ts";
-import {
-  type ReceiveRequest,
-  ReceiveService,
-  type StoredChunkMessage,
-} from "../../../services/platform/wire/stargate.ts";
+import { type ReceiveRequest, ReceiveService } from "../../../services/platform/wire/stargate.ts";
 import { encodeNode } from "../../../services/stargate/blockmap/node.ts";
 import type { Fingerprint, StoredChunk } from "../../../services/stargate/chunks.ts";
-import { chunkToMessage, joinFingerprints } from "../../../services/stargate/extents/wireChunk.ts";
+import { encodePack, joinFingerprints } from "../../../services/stargate/extents/chunkPack.ts";
 import { receiveBindings } from "../../../services/stargate/replication/receive.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
 import { createFakeLog } from "../../support/fakeLog.ts";
@@ -24,7 +20,7 @@ type Request = Infer<typeof ReceiveRequest>;
 const request = (fields: Partial<Request>): Request => ({
   sequence: 1,
   fingerprints: new Uint8Array(0),
-  chunks: [],
+  pack: new Uint8Array(0),
   replicationFactor: 2,
   ...fields,
 });
@@ -60,8 +56,11 @@ async function createReceiver() {
 function plain(raw: Uint8Array): StoredChunk {
   return { fingerprint: codec.sha256(raw), codec: 0, rawLength: raw.length, stored: raw };
 }
-const message = (raw: Uint8Array): StoredChunkMessage => chunkToMessage(codec, plain(raw));
-const resealed = (harmed: StoredChunk): StoredChunkMessage => chunkToMessage(codec, harmed);
+/** A sound pack of chunks that may be harmed. */
+const packed = (...chunks: readonly StoredChunk[]): Uint8Array => encodePack(codec, chunks);
+/** The last stored byte of a pack changes on the way. */
+const harmed = (pack: Uint8Array): Uint8Array => pack.with(-1, (pack.at(-1) ?? 0) ^ 1);
+const ofCodec = (chunk: StoredChunk, id: number): StoredChunk => ({ ...chunk, codec: id as 0 });
 
 function node(level: number, children: readonly Fingerprint[]): Uint8Array {
   const list = Array.from({ length: 64 }, (_, i) => children[i]);
@@ -77,7 +76,7 @@ describe("receive", () => {
     [
       "a query and chunks at once",
       "MESSAGE_INVALID",
-      { fingerprints: good.fingerprint, chunks: [resealed(good)] },
+      { fingerprints: good.fingerprint, pack: packed(good) },
     ],
     ["half a fingerprint", "MESSAGE_INVALID", { fingerprints: new Uint8Array(40) }],
     [
@@ -85,55 +84,53 @@ describe("receive", () => {
       "MESSAGE_INVALID",
       { fingerprints: new Uint8Array(32 * 16_385) },
     ],
-    ["replication factor 0", "MESSAGE_INVALID", { chunks: [resealed(good)], replicationFactor: 0 }],
-    ["replication factor 4", "MESSAGE_INVALID", { chunks: [resealed(good)], replicationFactor: 4 }],
-    ["an unknown codec", "MESSAGE_INVALID", { chunks: [{ ...resealed(good), codec: 9 }] }],
-    ["LZ4 that did not shrink", "MESSAGE_INVALID", { chunks: [{ ...resealed(good), codec: 1 }] }],
-    [
-      "bytes that changed on the way",
-      "CHUNK_CORRUPT",
-      { chunks: [{ ...resealed(good), stored: good.stored.with(0, 99) }] },
-    ],
+    ["replication factor 0", "MESSAGE_INVALID", { pack: packed(good), replicationFactor: 0 }],
+    ["replication factor 4", "MESSAGE_INVALID", { pack: packed(good), replicationFactor: 4 }],
+    ["a pack cut short", "CHUNK_CORRUPT", { pack: packed(good).slice(0, -1) }],
+    ["a pack shorter than a head", "MESSAGE_INVALID", { pack: packed(good).slice(0, 40) }],
+    ["an unknown codec", "MESSAGE_INVALID", { pack: packed(ofCodec(good, 9)) }],
+    ["LZ4 that did not shrink", "MESSAGE_INVALID", { pack: packed(ofCodec(good, 1)) }],
+    ["bytes that changed on the way", "CHUNK_CORRUPT", { pack: harmed(packed(good)) }],
     [
       "bytes that are something else, with a good checksum",
       "FINGERPRINT_MISMATCH",
-      { chunks: [resealed({ ...good, stored: good.stored.with(0, 99) })] },
+      { pack: packed({ ...good, stored: good.stored.with(0, 99) }) },
     ],
     [
       "an LZ4 block that is none",
       "FINGERPRINT_MISMATCH",
-      { chunks: [resealed({ ...good, codec: 1, stored: new Uint8Array(50).fill(255) })] },
+      { pack: packed({ ...good, codec: 1, stored: new Uint8Array(50).fill(255) }) },
     ],
-    ["the all-zero chunk", "MESSAGE_INVALID", { chunks: [message(new Uint8Array(16_384))] }],
+    ["the all-zero chunk", "MESSAGE_INVALID", { pack: packed(plain(new Uint8Array(16_384))) }],
     [
       "a length between node and chunk",
       "MESSAGE_INVALID",
-      { chunks: [message(new Uint8Array(4096).fill(1))] },
+      { pack: packed(plain(new Uint8Array(4096).fill(1))) },
     ],
     [
       "short bytes that are no node",
       "MESSAGE_INVALID",
-      { chunks: [message(new Uint8Array(48).fill(1))] },
+      { pack: packed(plain(new Uint8Array(48).fill(1))) },
     ],
     [
       "a node before its children",
       "RECOVERY_POINT_INCOMPLETE",
-      { chunks: [message(node(1, [good.fingerprint]))] },
+      { pack: packed(plain(node(1, [good.fingerprint]))) },
     ],
     [
       "a node in one frame with its child",
       "RECOVERY_POINT_INCOMPLETE",
-      { chunks: [resealed(good), message(node(1, [good.fingerprint]))] },
+      { pack: packed(good, plain(node(1, [good.fingerprint]))) },
     ],
     [
       "one bad chunk among good ones",
       "FINGERPRINT_MISMATCH",
       {
-        chunks: [
-          message(contentOf(1)),
-          resealed({ ...good, fingerprint: codec.sha256(new Uint8Array(1)) }),
-          message(contentOf(2)),
-        ],
+        pack: packed(
+          plain(contentOf(1)),
+          { ...good, fingerprint: codec.sha256(new Uint8Array(1)) },
+          plain(contentOf(2)),
+        ),
       },
     ],
   ];
@@ -147,7 +144,7 @@ describe("receive", () => {
       expect(receiver.space.chunks.size).toBe(0);
       expect(receiver.refused).toEqual([code]);
 
-      await receiver.send({ chunks: [resealed(good)], sequence: 8 });
+      await receiver.send({ pack: packed(good), sequence: 8 });
       expect(await receiver.answer()).toMatchObject({ sequence: 8, errorCode: "" });
       expect(receiver.space.chunks.size).toBe(1);
     },
@@ -156,9 +153,9 @@ describe("receive", () => {
   it("says what is there, and what came in vain", async () => {
     const receiver = await createReceiver();
     const [a, b] = [plain(contentOf(1)), plain(contentOf(2))];
-    await receiver.send({ chunks: [resealed(a)] });
+    await receiver.send({ pack: packed(a) });
     await receiver.send({ fingerprints: joinFingerprints([b.fingerprint, a.fingerprint]) });
-    await receiver.send({ chunks: [resealed(a), resealed(b)] });
+    await receiver.send({ pack: packed(a, b) });
     expect(await receiver.answer()).toMatchObject({ duplicateCount: 0 });
     expect([...(await receiver.answer()).present]).toEqual([0, 1]);
     expect(await receiver.answer()).toMatchObject({ duplicateCount: 1, duplicateBytes: 16_384 });
@@ -167,9 +164,9 @@ describe("receive", () => {
   it("takes a node when all its children are there", async () => {
     const receiver = await createReceiver();
     const child = plain(contentOf(1));
-    await receiver.send({ chunks: [resealed(child)] });
+    await receiver.send({ pack: packed(child) });
     await receiver.answer();
-    await receiver.send({ chunks: [message(node(1, [child.fingerprint, child.fingerprint]))] });
+    await receiver.send({ pack: packed(plain(node(1, [child.fingerprint, child.fingerprint]))) });
     expect(await receiver.answer()).toMatchObject({ errorCode: "" });
     expect(receiver.space.chunks.size).toBe(2);
   });
@@ -180,7 +177,7 @@ describe("receive", () => {
     receiver.space.beforeStore = () => new Promise((resolve) => release.push(resolve));
     const answered: number[] = [];
     for (const sequence of [1, 2, 3])
-      await receiver.send({ sequence, chunks: [message(contentOf(sequence))] });
+      await receiver.send({ sequence, pack: packed(plain(contentOf(sequence))) });
     void (async () => {
       for (let i = 0; i < 3; i++) answered.push((await receiver.answer()).sequence);
     })();
@@ -203,7 +200,7 @@ describe("receive", () => {
     let sent = 0;
     void (async () => {
       for (let i = 0; i < 2000; i++) {
-        await receiver.send({ sequence: i + 1, chunks: [resealed(good)] });
+        await receiver.send({ sequence: i + 1, pack: packed(good) });
         sent += 1;
       }
     })();

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { toHex } from "../../../services/base/bytes.ts";
 import { CHUNK_SIZE_BYTES as CHUNK, KIB, MIB } from "../../../services/base/units.ts";
 import { createCodec } from "../../../services/platform/adapters/codec.ts";
+import { decodePack } from "../../../services/stargate/extents/chunkPack.ts";
 import { codeOf } from "../../support/mapModel.ts";
 import {
   expectNoHoles,
@@ -117,7 +118,8 @@ describe("ship through failures", () => {
     const { world, root } = await filledWorld(codec);
     let chunksOnTheWire = 0;
     world.alter = (message) => {
-      chunksOnTheWire += message.chunks.filter((chunk) => chunk.rawLength === CHUNK).length;
+      const chunks = decodePack(codec, message.pack, 1024);
+      chunksOnTheWire += chunks.filter((chunk) => chunk.rawLength === CHUNK).length;
       return message;
     };
     world.crossing.after = 12;
@@ -197,12 +199,9 @@ describe("ship and damage", () => {
     const { world, root } = await filledWorld(codec);
     let damaged = 0;
     world.alter = (message) => {
-      if (message.chunks.length === 0 || damaged > 0) return message;
+      if (message.pack.length === 0 || damaged > 0) return message;
       damaged += 1;
-      const chunks = message.chunks.map((chunk) => ({ ...chunk, stored: chunk.stored.slice() }));
-      const [first] = chunks;
-      if (first !== undefined) first.stored[3] = (first.stored[3] ?? 0) ^ 1;
-      return { ...message, chunks };
+      return { ...message, pack: message.pack.with(-3, (message.pack.at(-3) ?? 0) ^ 1) };
     };
     await world.ship(await world.order(root, undefined));
     expect(damaged).toBe(1);
