@@ -26,9 +26,9 @@ import { isSignedBy } from "../recoveryPoints/signature.ts";
 import { callRemote } from "../remote/client.ts";
 import { loadSiteKey } from "../remote/identity.ts";
 import { publicKeyOf, readPeer, readRemote } from "../remote/remotes.ts";
-import type { Board } from "../replication/board.ts";
+import type { Board, BoardJob } from "../replication/board.ts";
 import { isEnded } from "../replication/jobMachine.ts";
-import { jobView, readJob } from "../replication/jobs.ts";
+import { type JobProgress, jobView, readJob } from "../replication/jobs.ts";
 import { memberOf, type Site } from "../site.ts";
 import {
   type ClaimRecord,
@@ -39,7 +39,7 @@ import {
   type RemoteRecord,
   type TaskRecord,
 } from "../state/records.ts";
-import { listRecords } from "../state/store.ts";
+import { listRecords, type Stored } from "../state/store.ts";
 import { Wakeup } from "../state/wakeup.ts";
 import { pdView, remoteView } from "./views.ts";
 
@@ -109,10 +109,10 @@ function replicationReads({ site, board }: ReadsInput): readonly Binding[] {
     serveUnary(CerebroService.listJobs, async () => {
       const jobs = await listRecords<JobRecord>(coordinator, cerebroKeys.jobs);
       const newest = jobs.toSorted((a, b) => b.createRevision - a.createRevision);
-      return { jobs: await Promise.all(newest.map(({ value }) => currentView(site, value))) };
+      return { jobs: await Promise.all(newest.map((job) => currentView({ site, board }, job))) };
     }),
     serveUnary(CerebroService.showJob, async ({ id }) => ({
-      job: await currentView(site, (await readJob(site, id)).value),
+      job: await currentView({ site, board }, await readJob(site, id)),
     })),
     serveStream(CerebroService.watchJob, (stream, { signal }) =>
       watchJob({ site, board }, stream, signal),
@@ -140,20 +140,47 @@ async function probe(
   }
 }
 
-async function currentView(site: Site, job: JobRecord): Promise<Job> {
-  const ended = isEnded(job.state);
-  const tasks = ended
-    ? []
-    : await listRecords<TaskRecord>(site.coordinator, cerebroKeys.tasks(job.id));
-  const claims = ended
-    ? []
-    : await listRecords<ClaimRecord>(site.coordinator, cerebroKeys.claims(job.id));
-  return jobView(job, {
-    tasks: tasks.map(({ value }) => value),
-    claims: claims.map(({ value }) => value),
-    bytesPerSecond: undefined,
-    wallMs: site.clock.wall(),
-  });
+/** A job as etcd has it, with its tasks and claims. */
+async function currentView(
+  { site, board }: Pick<ReadsInput, "site" | "board">,
+  job: Stored<JobRecord>,
+): Promise<Job> {
+  const parts = isEnded(job.value.state)
+    ? NO_PARTS
+    : (shownParts(board, job) ?? (await storedParts(site, job.value.id)));
+  return viewOf(site, job.value, parts);
+}
+
+type JobParts = Pick<JobProgress, "tasks" | "claims">;
+
+/** An ended job has none any more. */
+const NO_PARTS: JobParts = { tasks: [], claims: [] };
+
+function viewOf(site: Site, job: JobRecord, parts: JobParts): Job {
+  return jobView(job, { ...parts, bytesPerSecond: undefined, wallMs: site.clock.wall() });
+}
+
+/**
+ * Tasks and claims from the board, as long as it shows the job as it is: tasks are large, and people
+ * and scripts ask for a job many times a second. They can be as late as a watch, which progress may.
+ */
+function shownParts(board: Board, job: Stored<JobRecord>): JobParts | undefined {
+  const seen = board.job(job.value.id);
+  if (seen?.record.modRevision !== job.modRevision) return undefined;
+  return partsOf(seen);
+}
+
+function partsOf(seen: BoardJob | undefined): JobParts {
+  return {
+    tasks: [...(seen?.tasks.values() ?? [])].map((task) => task.record.value),
+    claims: [...(seen?.claims.values() ?? [])].map((claim) => claim.value),
+  };
+}
+
+async function storedParts({ coordinator }: Site, jobId: string): Promise<JobParts> {
+  const tasks = await listRecords<TaskRecord>(coordinator, cerebroKeys.tasks(jobId));
+  const claims = await listRecords<ClaimRecord>(coordinator, cerebroKeys.claims(jobId));
+  return { tasks: tasks.map(({ value }) => value), claims: claims.map(({ value }) => value) };
 }
 
 /** Samples over which a watched job's rate is taken: two seconds. */
@@ -169,12 +196,7 @@ async function watchJob(
   let job = (await readJob(site, id)).value;
   while (!isEnded(job.state)) {
     const seen = board.job(id);
-    const view = jobView(seen?.record.value ?? job, {
-      tasks: [...(seen?.tasks.values() ?? [])].map((task) => task.record.value),
-      claims: [...(seen?.claims.values() ?? [])].map((claim) => claim.value),
-      bytesPerSecond: undefined,
-      wallMs: site.clock.wall(),
-    });
+    const view = viewOf(site, seen?.record.value ?? job, partsOf(seen));
     samples.push({ atMs: site.clock.now(), bytes: view.ledger?.logicalBytes ?? 0 });
     if (samples.length > RATE_SAMPLES) samples.shift();
     if (!isEnded(seen?.record.value.state ?? job.state))
@@ -183,7 +205,7 @@ async function watchJob(
     if (signal.aborted) return;
     job = board.job(id)?.record.value ?? (await readJob(site, id)).value;
   }
-  await stream.send({ job: await currentView(site, job) });
+  await stream.send({ job: viewOf(site, job, NO_PARTS) });
 }
 
 /** Waits for the next report; a job that ends is reported at once. */
