@@ -10,8 +10,8 @@ import { readWhole } from "../platform/disk.ts";
 import type { ProcessHandle } from "../platform/processes.ts";
 import { GenesisService } from "../platform/wire/genesis.ts";
 import { GENESIS_CONFIG } from "./configs.ts";
-import { takeLock } from "./lock.ts";
-import { LAB_LOCK, LOCK_WAIT_MS, type OpenLab, openLab } from "./open.ts";
+import { takeLabLock } from "./labLock.ts";
+import { type OpenLab, openLab } from "./open.ts";
 import { forget, withRegistry } from "./registry.ts";
 import { readRunFile, removeRunFile } from "./runFile.ts";
 import type { LabWorld } from "./world.ts";
@@ -57,17 +57,11 @@ export async function deleteLab(world: LabWorld, directory: string): Promise<Dow
 }
 
 async function locked<T>(world: LabWorld, open: OpenLab, act: () => Promise<T>): Promise<T> {
-  const outcome = await takeLock(world, open.disk, LAB_LOCK, LOCK_WAIT_MS);
-  if (outcome.kind === "busy")
-    throw new AntipodeError(
-      "LAB_RUNNING",
-      `process ${outcome.holderPid} is changing the lab right now`,
-      { pid: outcome.holderPid },
-    );
+  const lock = await takeLabLock(world, open);
   try {
     return await act();
   } finally {
-    await outcome.lock.release();
+    await lock.release();
   }
 }
 

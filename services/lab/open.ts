@@ -9,7 +9,7 @@ import type { Disk } from "../platform/disk.ts";
 import { type LabPlan, planAddresses } from "./addresses.ts";
 import { awaitGenesis, spawnGenesis } from "./genesisClient.ts";
 import { type LabFile, readLabFile } from "./labFile.ts";
-import { takeLock } from "./lock.ts";
+import { takeLabLock } from "./labLock.ts";
 import { type RunFile, readRunFile, writeRunFile } from "./runFile.ts";
 import type { LabWorld } from "./world.ts";
 
@@ -21,9 +21,7 @@ export interface OpenLab {
   readonly plan: LabPlan;
 }
 
-export const LAB_LOCK = "lab.lock";
-/** A `lab up` or `lab down` of another process takes seconds. */
-export const LOCK_WAIT_MS = 500;
+/** Longer than another command needs to do the same. */
 const REVIVE_LOCK_WAIT_MS = 15_000;
 
 /**
@@ -75,13 +73,7 @@ export async function openRunningLab(world: LabWorld, directory: string): Promis
 
 /** Starts genesis again over processes that outlived it. */
 async function revive(world: LabWorld, open: OpenLab): Promise<void> {
-  const outcome = await takeLock(world, open.disk, LAB_LOCK, REVIVE_LOCK_WAIT_MS);
-  if (outcome.kind === "busy")
-    throw new AntipodeError(
-      "LAB_RUNNING",
-      `process ${outcome.holderPid} is changing the lab right now`,
-      { pid: outcome.holderPid },
-    );
+  const lock = await takeLabLock(world, open, REVIVE_LOCK_WAIT_MS);
   try {
     // Another command may have done it while we waited.
     const state = await runStateOf(world, open);
@@ -91,6 +83,6 @@ async function revive(world: LabWorld, open: OpenLab): Promise<void> {
     await writeRunFile(open.disk, { version: 1, genesis, upAtMs: state.run.upAtMs });
     await awaitGenesis(world, open.plan, open.directory, genesis);
   } finally {
-    await outcome.lock.release();
+    await lock.release();
   }
 }

@@ -13,8 +13,8 @@ import { endProcesses } from "./down.ts";
 import { awaitGenesis, listProcesses, type ProcessList, spawnGenesis } from "./genesisClient.ts";
 import { introduceSites } from "./introduce.ts";
 import { LAB_FILE, type LabFile, readLabFile, writeLabFile } from "./labFile.ts";
-import { takeLock } from "./lock.ts";
-import { LAB_LOCK, LOCK_WAIT_MS, type OpenLab, runStateOf } from "./open.ts";
+import { LAB_LOCK, takeLabLock } from "./labLock.ts";
+import { type OpenLab, runStateOf } from "./open.ts";
 import { choosePlace } from "./placing.ts";
 import { knownLabs, remember, withRegistry } from "./registry.ts";
 import { writeRunFile } from "./runFile.ts";
@@ -62,13 +62,7 @@ export async function upLab(world: LabWorld, options: UpOptions): Promise<UpRepo
   const disk = world.diskAt(directory);
   const madeFolder = !(await disk.exists(""));
   await disk.makeFolder("");
-  const outcome = await takeLock(world, disk, LAB_LOCK, LOCK_WAIT_MS);
-  if (outcome.kind === "busy")
-    throw new AntipodeError(
-      "LAB_RUNNING",
-      `process ${outcome.holderPid} is changing the lab in ${directory} right now`,
-      { directory, pid: outcome.holderPid },
-    );
+  const lock = await takeLabLock(world, { directory, disk });
   let undo: readonly string[] = madeFolder ? [directory] : [];
   try {
     const before = await inspect(world, disk, options);
@@ -84,7 +78,7 @@ export async function upLab(world: LabWorld, options: UpOptions): Promise<UpRepo
     if (codeOf(error) === "LAB_START_FAILED") undo = [];
     throw error;
   } finally {
-    await outcome.lock.release();
+    await lock.release();
     for (const path of undo) await world.removeTree(path);
   }
 }

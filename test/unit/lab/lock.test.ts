@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { utf8 } from "../../../services/base/bytes.ts";
+import { takeLabLock } from "../../../services/lab/labLock.ts";
 import { takeLock } from "../../../services/lab/lock.ts";
 import type { LabWorld } from "../../../services/lab/world.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
@@ -28,7 +29,8 @@ async function createWorld() {
     const process = processes.all.find((one) => one.pid === pid);
     if (process !== undefined) processes.end(process, { signal: "SIGKILL" });
   };
-  return { clock, disk, take, endProcess, mine: mine.pid, other: other.pid };
+  const takeLab = (pid: number) => takeLabLock(worldOf(pid), { directory: "/lab", disk });
+  return { clock, disk, take, takeLab, endProcess, mine: mine.pid, other: other.pid };
 }
 
 describe("the lock of a lab", () => {
@@ -39,6 +41,19 @@ describe("the lock of a lab", () => {
     const second = world.take(world.other);
     await world.clock.tick(1000);
     expect(await second).toEqual({ kind: "busy", holderPid: world.mine });
+  });
+
+  it("P10: is refused with the directory and the process that holds it", async () => {
+    const world = await createWorld();
+    const lock = await world.takeLab(world.mine);
+    const refused = world.takeLab(world.other).catch((error: unknown) => error);
+    await world.clock.tick(1000);
+    expect(await refused).toMatchObject({
+      code: "LAB_RUNNING",
+      details: { directory: "/lab", pid: world.mine },
+    });
+    await lock.release();
+    expect(world.disk.paths()).toEqual([]);
   });
 
   it("is free again when it is released", async () => {
