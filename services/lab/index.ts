@@ -5,6 +5,7 @@ export {
   nbdUri,
   type SitePlan,
 } from "./addresses.ts";
+export { callGenesis } from "./callGenesis.ts";
 export { deleteLab, downLab } from "./down.ts";
 export { listProcesses, type ProcessList } from "./genesisClient.ts";
 export { DEFAULT_CONTAINER } from "./introduce.ts";

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { AntipodeError } from "../../base/errors.ts";
-import { type OpenLab, runStateOf } from "../../lab/index.ts";
+import { callGenesis, type OpenLab, runStateOf } from "../../lab/index.ts";
 import { CerebroService } from "../../platform/wire/cerebro.ts";
 import { GenesisService, type ServiceStatus } from "../../platform/wire/genesis.ts";
 import { parseTarget, targetHelp } from "../chaosTarget.ts";
@@ -10,7 +10,6 @@ import { addCommand, addNoun, type Context, type Outcome } from "../command.ts";
 import { table } from "../output.ts";
 import { callSite, siteOf } from "../siteClient.ts";
 
-const CALL_TIMEOUT_MS = 15_000;
 type SignalName = "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT";
 
 export function addChaosCommands(program: Command): void {
@@ -56,9 +55,8 @@ export function addChaosCommands(program: Command): void {
 }
 
 async function listServices(context: Context, open: OpenLab): Promise<readonly ServiceStatus[]> {
-  const client = context.world.rpc.connect(open.plan.genesis);
-  const options = { deadlineMs: CALL_TIMEOUT_MS, signal: context.signal };
-  return (await client.unary(GenesisService.list, {}, options)).services;
+  const { world, signal } = context;
+  return (await callGenesis(world, open, GenesisService.list, {}, signal)).services;
 }
 
 /** Ids of the services that a target means. */
@@ -108,13 +106,10 @@ async function send(
   const open = await context.lab();
   if (target.kind === "genesis") return signalGenesis(context, open, signal);
   const ids = await resolve(context, open, text ?? "");
-  const client = context.world.rpc.connect(open.plan.genesis);
   const stayDead = context.options["stayDead"] === true;
-  const { services } = await client.unary(
-    GenesisService.kill,
-    { ids, signal, stayDead },
-    { deadlineMs: CALL_TIMEOUT_MS, signal: context.signal },
-  );
+  const request = { ids, signal, stayDead };
+  const { world } = context;
+  const { services } = await callGenesis(world, open, GenesisService.kill, request, context.signal);
   const sent = services.map(({ id, pid }) => ({ id, pid }));
   return {
     json: { signal, stayDead, services: sent },
@@ -144,12 +139,8 @@ async function signalGenesis(
 async function start(context: Context, [text]: readonly (string | undefined)[]): Promise<Outcome> {
   const open = await context.lab();
   const ids = await resolve(context, open, text ?? "");
-  const client = context.world.rpc.connect(open.plan.genesis);
-  const { services } = await client.unary(
-    GenesisService.start,
-    { ids },
-    { deadlineMs: CALL_TIMEOUT_MS, signal: context.signal },
-  );
+  const { world, signal } = context;
+  const { services } = await callGenesis(world, open, GenesisService.start, { ids }, signal);
   const states = services.map(({ id, state, pid }) => ({ id, state, pid }));
   return {
     json: { services: states },

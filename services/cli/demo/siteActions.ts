@@ -2,7 +2,7 @@
 
 import { AntipodeError } from "../../base/errors.ts";
 import type { NbdTarget } from "../../guest/index.ts";
-import type { OpenLab, SitePlan } from "../../lab/index.ts";
+import { callGenesis, type OpenLab, type SitePlan } from "../../lab/index.ts";
 import { CerebroService, type Job, type RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { VdiskService } from "../../platform/wire/stargate.ts";
@@ -11,7 +11,6 @@ import { callSite, newRequestId, siteOf } from "../siteClient.ts";
 
 const SNAPSHOT_MS = 120_000;
 const ACTIVATE_MS = 60_000;
-const SHORT_MS = 10_000;
 const cerebro = { service: "cerebro" } as const;
 const stargate = { service: "stargate" } as const;
 
@@ -136,16 +135,16 @@ export class SiteActions {
 
   /** kill -9 of services, all at once. @returns how many processes got the signal */
   async kill(ids: readonly string[], stayDead: boolean): Promise<number> {
-    const client = this.#context.world.rpc.connect(this.#open.plan.genesis);
     const request = { ids, signal: "SIGKILL" as const, stayDead };
-    const { services } = await client.unary(GenesisService.kill, request, { deadlineMs: SHORT_MS });
+    const { world } = this.#context;
+    const { services } = await callGenesis(world, this.#open, GenesisService.kill, request);
     return services.filter((service) => service.pid > 0).length;
   }
 
   /** Ids of every service of a site, its etcd included. */
   async servicesOf(site: string): Promise<readonly string[]> {
-    const client = this.#context.world.rpc.connect(this.#open.plan.genesis);
-    const { services } = await client.unary(GenesisService.list, {}, { deadlineMs: SHORT_MS });
+    const { world } = this.#context;
+    const { services } = await callGenesis(world, this.#open, GenesisService.list, {});
     return services.filter((service) => service.site === site).map((service) => service.id);
   }
 }
