@@ -72,6 +72,9 @@ export const siteKeys = {
   vdisk: (id: string): string => `${PREFIX}/vdisk/${id}`,
   /** Value is the id: makes names unique. */
   vdiskName: (name: string): string => `${PREFIX}/vdisk-name/${name}`,
+  /** Notes of deleted vDisks, for one CVM to forget its copy; the value is the name that it had. */
+  deletedVdisks: (cvm: number): string => `${PREFIX}/deleted-vdisk/${cvm}/`,
+  deletedVdisk: (cvm: number, id: string): string => `${PREFIX}/deleted-vdisk/${cvm}/${id}`,
   /** Value is the protection domain that a vDisk is a member of; such a vDisk is not deleted. */
   protectedVdisk: (id: string): string => `${PREFIX}/protected/${id}`,
   owners: `${PREFIX}/owner/`,

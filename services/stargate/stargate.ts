@@ -34,6 +34,7 @@ import { receiveBindings } from "./replication/receive.ts";
 import { rootBindings } from "./replication/rootService.ts";
 import { Catalog } from "./vdisk/catalog.ts";
 import { createDevices } from "./vdisk/devices.ts";
+import { startForgetting } from "./vdisk/forgetting.ts";
 import { IoForwarder, ioBindings, mayServe } from "./vdisk/forwarding.ts";
 import { LeaderFence } from "./vdisk/leaderFence.ts";
 import { SiteView } from "./vdisk/siteView.ts";
@@ -97,10 +98,19 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const devices = createDevices({ ...core, clock, coordinator, forwarderTo: forwarders.of });
   const nbd = createNbdServer({ net: ports.net, clock, devices, log });
   await nbd.listen(self.nbd);
+  const forgetting = startForgetting({
+    cvm: config.cvm,
+    coordinator,
+    clock,
+    log,
+    replicas: files.replicas,
+    isServed: (id) => host.served(id) !== undefined,
+  });
   log.info({ event: "stargate.ready", cvm: config.cvm }, "ready");
 
   return {
     async close() {
+      forgetting.close();
       await lease.stop();
       await nbd.close();
       host.close();
@@ -180,7 +190,7 @@ function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
     ...ports,
     view,
     preferredCvms: candidates,
-    memberCount: members.length,
+    members: config.members.map((member) => member.cvm),
   });
   return { host, view, space, blockMap, catalog, peerServer, links, forwarders, clientOf };
 }

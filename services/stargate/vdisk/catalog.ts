@@ -14,7 +14,7 @@ import {
 } from "../../base/siteRecords.ts";
 import { MIB, SECTOR_SIZE_BYTES, TIB } from "../../base/units.ts";
 import type { Clock } from "../../platform/clock.ts";
-import type { Coordinator } from "../../platform/coordinator.ts";
+import type { Coordinator, Operation } from "../../platform/coordinator.ts";
 import type { Random } from "../../platform/random.ts";
 import { rootFromHex, rootToHex } from "../blockmap/fingerprints.ts";
 import { findRecoveryPointDisk } from "./devices.ts";
@@ -40,7 +40,8 @@ export interface CatalogWorld {
   readonly view: SiteView;
   /** CVMs of the site in order of preference for a vDisk, live ones first. */
   preferredCvms(vdiskId: string): readonly number[];
-  readonly memberCount: number;
+  /** All CVMs of the site. */
+  readonly members: readonly number[];
 }
 
 export class Catalog {
@@ -58,10 +59,11 @@ export class Catalog {
       throw new AntipodeError("INVALID_ARGUMENT", `a replication factor is 1, 2 or 3, not ${rf}`, {
         replicationFactor: rf,
       });
-    if (rf > this.#world.memberCount)
+    const cvmCount = this.#world.members.length;
+    if (rf > cvmCount)
       throw new AntipodeError(
         "INVALID_ARGUMENT",
-        `${rf} copies need ${rf} CVMs; the site has ${this.#world.memberCount}`,
+        `${rf} copies need ${rf} CVMs; the site has ${cvmCount}`,
         { replicationFactor: rf },
       );
     const key = siteKeys.container(record.name);
@@ -181,6 +183,14 @@ export class Catalog {
         { kind: "delete", key: siteKeys.vdisk(id) },
         { kind: "delete", key: siteKeys.owner(id) },
         { kind: "delete", key: siteKeys.map(id) },
+        // Any of them may hold a copy of its oplog: forgetting.ts.
+        ...this.#world.members.map(
+          (cvm): Operation => ({
+            kind: "put",
+            key: siteKeys.deletedVdisk(cvm, id),
+            value: utf8(name),
+          }),
+        ),
       ],
       otherwise: [{ kind: "get", key: siteKeys.protectedVdisk(id) }],
     });
