@@ -5,8 +5,8 @@
 
 import { type CvmConfig, parseCvmConfig } from "../base/siteConfig.ts";
 import { createClock } from "../platform/adapters/clock.ts";
-import { createCodec, createSigner } from "../platform/adapters/codec.ts";
 import { createCoordinator } from "../platform/adapters/coordinator.ts";
+import { createDigests } from "../platform/adapters/digests.ts";
 import { createRandom } from "../platform/adapters/random.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type RunningService,
   runService,
 } from "../platform/adapters/serviceMain.ts";
+import { createSigner } from "../platform/adapters/signer.ts";
 import { Cerebro } from "./cerebro.ts";
 
 async function start(config: CvmConfig, { log, fail }: OwnProcess): Promise<RunningService> {
@@ -26,7 +27,7 @@ async function start(config: CvmConfig, { log, fail }: OwnProcess): Promise<Runn
     rpc,
     clock,
     random: createRandom(),
-    codec: await createCodec(),
+    codec: await createDigests(),
     signer: createSigner(),
     log,
   };

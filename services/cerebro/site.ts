@@ -22,7 +22,7 @@ export interface Site {
   readonly rpc: Rpc;
   readonly clock: Clock;
   readonly random: Random;
-  readonly codec: Codec;
+  readonly codec: Pick<Codec, "sha256">;
   readonly signer: Signer;
   readonly log: Log;
 }

@@ -5,7 +5,7 @@
  */
 
 import { createClock } from "../platform/adapters/clock.ts";
-import { createCodec } from "../platform/adapters/codec.ts";
+import { createDigests } from "../platform/adapters/digests.ts";
 import { createDisk } from "../platform/adapters/disk.ts";
 import { createRandom } from "../platform/adapters/random.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
@@ -26,7 +26,7 @@ async function start(config: EtcdConfig, { log, fail }: OwnProcess): Promise<Run
   const engine = await EtcdEngine.open({
     disk: createDisk(config.dataFolder),
     clock: createClock(),
-    checksum: await createCodec(),
+    checksum: await createDigests(),
     random: createRandom(),
     log,
     folder: FOLDER,

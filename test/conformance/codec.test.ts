@@ -5,7 +5,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { fromHex, toHex, utf8 } from "../../services/base/bytes.ts";
 import { codeOf } from "../../services/base/errors.ts";
 import { createPrng } from "../../services/base/prng.ts";
-import { createCodec, createHasher, createSigner } from "../../services/platform/adapters/codec.ts";
+import { createCodec, createHasher } from "../../services/platform/adapters/codec.ts";
+import { createSigner } from "../../services/platform/adapters/signer.ts";
 import type { Codec } from "../../services/platform/codec.ts";
 
 const RAW_BYTES = 16 * 1024;

@@ -1,5 +1,5 @@
 /**
- * Checksums, fingerprints, compression and signatures over xxhash-wasm, Node's crypto and lz4-napi.
+ * Checksums and fingerprints (digests.ts) and compression over lz4-napi.
  *
  * LZ4: lz4-napi puts the raw length as four little-endian bytes before a standard LZ4 block. Here
  * the stored form is the bare block, as `LZ4_compress_default` of the reference library writes and
@@ -10,24 +10,17 @@
 
 import * as crypto from "node:crypto";
 import { compressSync, uncompressSync } from "lz4-napi";
-import xxhash from "xxhash-wasm";
 import { AntipodeError } from "../../base/errors.ts";
-import type { Codec, Hasher, Signer } from "../codec.ts";
+import type { Codec, Hasher } from "../codec.ts";
 import { asBuffer, asBytes } from "./buffers.ts";
+import { createDigests } from "./digests.ts";
 
 const LENGTH_PREFIX_BYTES = 4;
 
 /** Loads the WebAssembly module of XXH64; the rest needs no preparation. */
 export async function createCodec(): Promise<Codec> {
-  const hashes = await xxhash();
-  return { xxh64: (bytes, seed) => hashes.h64Raw(bytes, seed), sha256, compress, decompress };
+  return { ...(await createDigests()), compress, decompress };
 }
-
-/** `crypto.hash` (Node 20.12, 21.7) does in one call what a Hash object does in three. */
-const sha256: (bytes: Uint8Array) => Uint8Array =
-  typeof crypto.hash === "function"
-    ? (bytes) => asBytes(crypto.hash("sha256", bytes, "buffer"))
-    : (bytes) => asBytes(crypto.createHash("sha256").update(bytes).digest());
 
 function compress(raw: Uint8Array): Uint8Array | undefined {
   const prefixed = compressSync(asBuffer(raw));
@@ -66,29 +59,5 @@ export function createHasher(): Hasher {
       hash.update(bytes);
     },
     digest: () => asBytes(hash.digest()),
-  };
-}
-
-/** Ed25519 signatures with keys in DER form. */
-export function createSigner(): Signer {
-  return {
-    generate() {
-      const pair = crypto.generateKeyPairSync("ed25519", {
-        privateKeyEncoding: { type: "pkcs8", format: "der" },
-        publicKeyEncoding: { type: "spki", format: "der" },
-      });
-      return { privateKey: asBytes(pair.privateKey), publicKey: asBytes(pair.publicKey) };
-    },
-    sign: (privateKey, message) =>
-      asBytes(
-        crypto.sign(null, message, { key: asBuffer(privateKey), type: "pkcs8", format: "der" }),
-      ),
-    verify: (publicKey, message, signature) =>
-      crypto.verify(
-        null,
-        message,
-        { key: asBuffer(publicKey), type: "spki", format: "der" },
-        signature,
-      ),
   };
 }

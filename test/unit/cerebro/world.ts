@@ -9,7 +9,8 @@ import { type CvmConfig, parseCvmConfig } from "../../../services/base/siteConfi
 import type { Method } from "../../../services/base/wire.ts";
 import { Cerebro } from "../../../services/cerebro/cerebro.ts";
 import type { Site } from "../../../services/cerebro/site.ts";
-import { createCodec, createSigner } from "../../../services/platform/adapters/codec.ts";
+import { createCodec } from "../../../services/platform/adapters/codec.ts";
+import { createSigner } from "../../../services/platform/adapters/signer.ts";
 import type { Clock } from "../../../services/platform/clock.ts";
 import type { Codec } from "../../../services/platform/codec.ts";
 import type { Coordinator } from "../../../services/platform/coordinator.ts";
