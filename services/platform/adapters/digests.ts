@@ -9,7 +9,7 @@ import type { Codec } from "../codec.ts";
 import { asBytes } from "./buffers.ts";
 
 /** The part of a codec that names and checks bytes. */
-export type Digests = Pick<Codec, "xxh64" | "sha256">;
+type Digests = Pick<Codec, "xxh64" | "sha256">;
 
 /** Loads the WebAssembly module of XXH64; the rest needs no preparation. */
 export async function createDigests(): Promise<Digests> {
