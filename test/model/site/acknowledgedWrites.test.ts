@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from "vitest";
 import { createPrng, type Prng } from "../../../services/base/prng.ts";
-import { MIB } from "../../../services/base/units.ts";
+import { KIB, MIB } from "../../../services/base/units.ts";
 import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
 import { startVersionedWriter } from "../../support/versionedWriter.ts";
 
@@ -78,7 +78,9 @@ async function inject(site: SimulatedSite, prng: Prng, fault: Fault): Promise<vo
 }
 
 async function runSeed(seed: number, replicationFactor: number): Promise<readonly string[]> {
-  const site = await simulatedSite({ seed, cvms: CVMS });
+  // Every other seed with journals that are soon behind and keep nothing in memory.
+  const oplog = seed % 2 === 0 ? { pendingBytesMax: 12 * KIB, recentBytesMax: 0 } : {};
+  const site = await simulatedSite({ seed, cvms: CVMS, oplog });
   try {
     await startAll(site);
     await site.createVdisk("disk", 4 * MIB, replicationFactor);
