@@ -42,6 +42,9 @@ const BATCH_DELAY_MS = 500;
 /** About 10 MB of memory; at 16 KiB a chunk, 1 GiB of egroup not yet indexed. */
 const ENTRIES_PENDING_MAX = 65_536;
 
+/** Chunks that are remembered as absent: a window of replication and what its queries run ahead, 2 MB. */
+const ABSENT_MAX = 16_384;
+
 assert(BATCH_ENTRIES_MIN * 4 <= ENTRIES_PENDING_MAX, "batches are small beside what may wait");
 
 interface Change {
@@ -72,6 +75,8 @@ export class ChunkIndex {
   readonly #log: Log;
   readonly #identity: StoreIdentity;
   #pending: Changes = new Map();
+  /** Not in the KeyIndex, as a look-up found: most chunks that are asked for come a moment later. */
+  readonly #absent = new Set<FingerprintKey>();
   #submitted: Changes = new Map();
   #watermark: { readonly egroup: number; readonly offset: number };
   #sealed: readonly SealedEgroup[];
@@ -108,8 +113,13 @@ export class ChunkIndex {
   #findStored(fingerprint: Fingerprint, key: FingerprintKey): ChunkPlace | undefined {
     const change = this.#pending.get(key) ?? this.#submitted.get(key);
     if (change !== undefined) return change.place;
+    if (this.#absent.has(key)) return undefined;
     const value = this.#index.get(fingerprint);
-    if (value === undefined) return undefined;
+    if (value === undefined) {
+      if (this.#absent.size >= ABSENT_MAX) this.#absent.clear();
+      this.#absent.add(key);
+      return undefined;
+    }
     const place = decodePlace(this.#codec, fingerprint, value);
     if (place === undefined) {
       this.distrust("an entry is damaged");
@@ -120,6 +130,7 @@ export class ChunkIndex {
 
   /** Records a synced copy; a later one replaces an earlier one. */
   add(fingerprint: Fingerprint, key: FingerprintKey, place: ChunkPlace): void {
+    this.#absent.delete(key);
     // A copy: what comes in may be a view of a large frame.
     this.#pending.set(key, { fingerprint: fingerprint.slice(), place });
     this.#schedule();
