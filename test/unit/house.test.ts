@@ -15,6 +15,21 @@ const FILES_MIN = 20;
 /** Folders that git ignores, for a checkout without git. */
 const IGNORED = new Set(["node_modules", "dist", ".git", ".cache", ".antipode"]);
 
+/** The top level, besides names that begin with a dot: it does not grow. */
+const TOP_LEVEL = [
+  "CHANGELOG.md",
+  "LICENSE",
+  "README.md",
+  "deploy",
+  "package-lock.json",
+  "package.json",
+  "proto",
+  "scripts",
+  "services",
+  "test",
+  "tsconfig.json",
+];
+
 interface Source {
   /** Path from the root, with slashes. */
   readonly path: string;
@@ -92,7 +107,8 @@ function findLines(sources: readonly Source[], pattern: RegExp): string[] {
   );
 }
 
-const sources = listPaths().flatMap(readSource);
+const paths = listPaths();
+const sources = paths.flatMap(readSource);
 const under = (pattern: RegExp): Source[] => sources.filter(({ path }) => pattern.test(path));
 const code = under(/^(services|test|scripts|proto|deploy|\.ci)\//);
 const serviceFiles = under(/^services\/(?!(?:.*\/)?gen\/).*\.ts$/);
@@ -102,6 +118,12 @@ describe("house", () => {
   it("sees the files of the repository", () => {
     expect(sources.length).toBeGreaterThanOrEqual(FILES_MIN);
     expect(sources.map(({ path }) => path)).toContain("package.json");
+  });
+
+  it("has nothing at the top that does not belong there", () => {
+    const top = new Set(paths.map((path) => path.split("/", 1).join("")));
+    const others = [...top].filter((name) => !name.startsWith(".") && !TOP_LEVEL.includes(name));
+    expect(others).toEqual([]);
   });
 
   it("has no open end without the number of its issue", () => {
