@@ -16,12 +16,12 @@ export interface DrainPressure {
   readonly markerWaits: boolean;
   /** Time since the last batch ended, or since the log stopped being empty. */
   readonly idleMs: number;
-  /** Front-end requests since the last batch. */
-  readonly requests: number;
+  /** How many requests of front-ends came lately, batches of the drain included. */
+  readonly requestsPerSecond: number;
 }
 
-/** Requests between two batches above which the front-end counts as busy. */
-const BUSY_REQUESTS = 200;
+/** From here on the front-end counts as busy. */
+const BUSY_REQUESTS_PER_SECOND = 500;
 /** Share of the cap from which drains no longer wait for the front-end. */
 const HURRY_SHARE = 0.5;
 
@@ -29,13 +29,15 @@ const HURRY_SHARE = 0.5;
 export function paceDrain(pressure: DrainPressure): "now" | "wait" {
   if (pressure.markerWaits) return "now";
   if (pressure.undrainedBytes >= UNDRAINED_BYTES_MAX * HURRY_SHARE) return "now";
-  const busy = pressure.requests > BUSY_REQUESTS;
+  const busy = pressure.requestsPerSecond >= BUSY_REQUESTS_PER_SECOND;
   if (pressure.undrainedBytes >= DRAIN_START_BYTES && !busy) return "now";
   return pressure.idleMs >= DRAIN_IDLE_MS && !busy ? "now" : "wait";
 }
 
 /** How often the pacing is looked at while nothing wakes the loop. */
 const LOOK_EVERY_MS = 100;
+/** Shorter spans tell nothing of a rate. */
+const RATE_SPAN_MS_MIN = 50;
 
 export interface DrainLoop {
   /** Something was applied to the log. */
@@ -55,7 +57,10 @@ export function startDrainLoop(options: {
   readonly state: () => MapState;
   /** Called in the turn in which the batch is known to be committed. */
   readonly onDrained: (state: MapState) => void;
-  readonly pressure: () => Omit<DrainPressure, "idleMs">;
+  readonly pressure: () => Omit<DrainPressure, "idleMs" | "requestsPerSecond"> & {
+    /** Requests of front-ends ever. */
+    readonly requests: number;
+  };
   readonly onDeposed: () => void;
   readonly onFailure: (error: unknown) => void;
 }): DrainLoop {
@@ -81,13 +86,15 @@ export function startDrainLoop(options: {
       look();
     });
   };
+  const rate = createRate(clock.now());
   const look = (): void => {
     if (stopped || running || !behind()) return;
-    const pace =
-      urgent > 0
-        ? "now"
-        : paceDrain({ ...options.pressure(), idleMs: clock.now() - lastBatchAtMs });
-    if (pace === "now") void run();
+    const now = clock.now();
+    const { requests, undrainedBytes, markerWaits } = options.pressure();
+    const requestsPerSecond = rate(requests, now);
+    const idleMs = now - lastBatchAtMs;
+    const pressure = { undrainedBytes, markerWaits, idleMs, requestsPerSecond };
+    if (urgent > 0 || paceDrain(pressure) === "now") void run();
     else schedule(LOOK_EVERY_MS);
   };
   const run = async (): Promise<void> => {
@@ -144,5 +151,20 @@ export function startDrainLoop(options: {
       timer?.cancel();
       notify();
     },
+  };
+}
+
+/** The rate of something counted, over the span between two looks that are far enough apart. */
+function createRate(startMs: number): (count: number, nowMs: number) => number {
+  let fromCount = 0;
+  let fromMs = startMs;
+  let perSecond = 0;
+  return (count, nowMs) => {
+    const spanMs = nowMs - fromMs;
+    if (spanMs < RATE_SPAN_MS_MIN) return perSecond;
+    perSecond = ((count - fromCount) * 1000) / spanMs;
+    fromCount = count;
+    fromMs = nowMs;
+    return perSecond;
   };
 }

@@ -284,7 +284,6 @@ export class OwnedVdisk {
     this.#state = state;
     this.#overlay.forget(state.drainedLsn);
     this.log.trim(state.drainedLsn);
-    this.#requests = 0;
     // A batch ends at its first marker.
     this.#markers.delete(state.drainedLsn);
   }

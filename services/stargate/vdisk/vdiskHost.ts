@@ -9,7 +9,6 @@
  */
 
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
-import type { VdiskId } from "../../base/ids.ts";
 import type { OwnerRecord } from "../../base/siteRecords.ts";
 import type { Timer } from "../../platform/clock.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
@@ -204,15 +203,9 @@ export class VdiskHost {
     return now - since >= place * PEER_TURN_MS;
   }
 
-  /** The vDisk was deleted. */
+  /** The vDisk was deleted; its oplog is forgotten by its note (forgetting.ts). */
   #drop(id: string, owned: OwnedVdisk): void {
     owned.depose(new AntipodeError("VDISK_NOT_FOUND", "the vDisk was deleted", { vdiskId: id }));
     this.#owned.delete(id);
-    this.#world.replicas.forget(id as VdiskId).catch((error: unknown) => {
-      this.#world.vdisks.logger.warn(
-        { event: "oplog.forgetFailed", vdisk: id, err: error },
-        "oplog of a deleted vdisk is still there",
-      );
-    });
   }
 }

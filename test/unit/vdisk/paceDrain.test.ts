@@ -8,26 +8,35 @@ import {
   UNDRAINED_BYTES_MAX,
 } from "../../../services/stargate/vdisk/limits.ts";
 
-const QUIET: DrainPressure = { undrainedBytes: 1, markerWaits: false, idleMs: 0, requests: 0 };
+const QUIET: DrainPressure = {
+  undrainedBytes: 1,
+  markerWaits: false,
+  idleMs: 0,
+  requestsPerSecond: 0,
+};
 const BUSY = 10_000;
 
 describe("the pace of drains", () => {
   it.each<[string, Partial<DrainPressure>, "now" | "wait"]>([
     ["a little that just came waits", {}, "wait"],
     ["a little goes when nothing else happens", { idleMs: DRAIN_IDLE_MS }, "now"],
-    ["a little waits for a busy front-end", { idleMs: DRAIN_IDLE_MS, requests: BUSY }, "wait"],
+    [
+      "a little waits for a busy front-end",
+      { idleMs: DRAIN_IDLE_MS, requestsPerSecond: BUSY },
+      "wait",
+    ],
     ["much goes at once", { undrainedBytes: DRAIN_START_BYTES }, "now"],
     [
       "much waits for a busy front-end",
-      { undrainedBytes: DRAIN_START_BYTES, requests: BUSY },
+      { undrainedBytes: DRAIN_START_BYTES, requestsPerSecond: BUSY },
       "wait",
     ],
     [
       "half of the cap waits for nobody",
-      { undrainedBytes: UNDRAINED_BYTES_MAX / 2, requests: BUSY },
+      { undrainedBytes: UNDRAINED_BYTES_MAX / 2, requestsPerSecond: BUSY },
       "now",
     ],
-    ["a marker waits for nobody", { markerWaits: true, requests: BUSY }, "now"],
+    ["a marker waits for nobody", { markerWaits: true, requestsPerSecond: BUSY }, "now"],
   ])("%s", (_name, change, expected) => {
     expect(paceDrain({ ...QUIET, ...change })).toBe(expected);
   });
