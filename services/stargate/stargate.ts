@@ -4,7 +4,7 @@
  * (peers may ask), then etcd's view and the liveness key, last the front-end.
  */
 
-import { utf8 } from "../base/bytes.ts";
+import { toHex, utf8 } from "../base/bytes.ts";
 import { AntipodeError } from "../base/errors.ts";
 import { type CvmConfig, ownMember } from "../base/siteConfig.ts";
 import { siteKeys } from "../base/siteRecords.ts";
@@ -173,9 +173,11 @@ function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
   const blockMap = createBlockMap({ source: space, codec });
   const peerServer = createPeerServer({ replicas, clock });
   const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
-  const forwarders = cache(
-    (cvm) => new IoForwarder(clientOf(cvm), clock, (vdiskId) => mayServe(view, vdiskId, cvm)),
-  );
+  const frontEnd = toHex(ports.random.bytes(8));
+  const forwarders = cache((cvm) => {
+    const serves = (vdiskId: string): boolean => mayServe(view, vdiskId, cvm);
+    return new IoForwarder({ client: clientOf(cvm), clock, frontEnd, serves });
+  });
   /** Live CVMs in this vDisk's own order, so that owners and peers spread over the site. */
   const candidates = (vdiskId: string): readonly number[] => {
     const alive = live();

@@ -125,6 +125,8 @@ export const IoRequest = message(pkg("IoRequest"), {
   offsetBytes: field.uint64(4),
   lengthBytes: field.uint64(5),
   data: field.bytes(6),
+  /** In the first request of a stream: which process sends it. */
+  frontEnd: field.string(7),
 });
 export const IoRun = message(pkg("IoRun"), {
   lengthBytes: field.uint64(1),

@@ -3,7 +3,8 @@
  * requests under way on it, answers in any order.
  *
  * A front-end that gives a stream up repeats its writes on another one, and its client goes on. So a
- * write of a stream that has ended is not put into the log any more, wherever it was held up (P1).
+ * write of a stream that has ended, or that has a successor, is not put into the log any more, wherever
+ * it was held up (P1).
  */
 
 import { concatBytes } from "../../base/bytes.ts";
@@ -19,6 +20,7 @@ import type { Infer } from "../../base/wire.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { type Binding, type RpcClient, type RpcStream, serveStream } from "../../platform/rpc.ts";
 import { type IoRequest, type IoResponse, IoService } from "../../platform/wire/oplog.ts";
+import { FrontEndStreams } from "./frontEndStreams.ts";
 import {
   FORWARD_ANSWER_MS_MAX,
   FORWARDED_IN_FLIGHT_MAX,
@@ -39,6 +41,15 @@ interface Waiting {
 }
 
 const WATCH_EVERY_MS = 250;
+
+export interface IoForwarderOptions {
+  readonly client: RpcClient;
+  readonly clock: Clock;
+  /** Identity of this process: the owner tells by it which streams are ours. */
+  readonly frontEnd: string;
+  /** May the other CVM still answer for this vDisk? */
+  readonly serves: (vdiskId: string) => boolean;
+}
 
 /** What a front-end knows of who serves; a view, possibly late. */
 export interface OwnerView {
@@ -62,38 +73,37 @@ export function mayServe(view: OwnerView, vdiskId: string, cvm: number): boolean
  * repetition elsewhere was acknowledged, and only the end of the stream keeps it out (P1).
  */
 export class IoForwarder {
-  readonly #client: RpcClient;
-  readonly #clock: Clock;
-  readonly #mayServe: (vdiskId: string) => boolean;
+  readonly #options: IoForwarderOptions;
   #stream: Stream | undefined;
+  /** The stream has carried no request yet. */
+  #isFresh = false;
   #nextId = 1;
   readonly #waiting = new Map<number, Waiting>();
   #timer: Timer | undefined;
 
-  /** @param serves may the other CVM still answer for this vDisk? */
-  constructor(client: RpcClient, clock: Clock, serves: (vdiskId: string) => boolean) {
-    this.#client = client;
-    this.#clock = clock;
-    this.#mayServe = serves;
+  constructor(options: IoForwarderOptions) {
+    this.#options = options;
   }
 
   /**
    * Carries out one request at the other CVM.
    * @throws the owner's AntipodeError; `PEER_UNREACHABLE` when its outcome is not known
    */
-  async call(request: Omit<Request, "id">): Promise<Response> {
+  async call(request: Omit<Request, "id" | "frontEnd">): Promise<Response> {
     const id = this.#nextId++;
     const stream = this.#stream ?? this.#open();
+    const frontEnd = this.#isFresh ? this.#options.frontEnd : "";
+    this.#isFresh = false;
     const answer = new Promise<Response>((resolve, reject) => {
       this.#waiting.set(id, {
         vdiskId: request.vdiskId,
         resolve,
         reject,
-        untilMs: this.#clock.now() + FORWARD_ANSWER_MS_MAX,
+        untilMs: this.#options.clock.now() + FORWARD_ANSWER_MS_MAX,
       });
     });
     this.#watch();
-    stream.send({ id, ...request }).catch((error: unknown) => {
+    stream.send({ id, frontEnd, ...request }).catch((error: unknown) => {
       this.#break(stream, error);
     });
     const response = await answer;
@@ -108,8 +118,9 @@ export class IoForwarder {
   }
 
   #open(): Stream {
-    const stream = this.#client.stream(IoService.io);
+    const stream = this.#options.client.stream(IoService.io);
     this.#stream = stream;
+    this.#isFresh = true;
     void this.#receive(stream);
     return stream;
   }
@@ -128,7 +139,7 @@ export class IoForwarder {
   }
 
   #watch(): void {
-    this.#timer ??= this.#clock.after(WATCH_EVERY_MS, () => {
+    this.#timer ??= this.#options.clock.after(WATCH_EVERY_MS, () => {
       this.#timer = undefined;
       const reason = this.#reasonToGiveUp();
       if (reason !== undefined && this.#stream !== undefined)
@@ -138,14 +149,14 @@ export class IoForwarder {
   }
 
   #reasonToGiveUp(): string | undefined {
-    const now = this.#clock.now();
+    const now = this.#options.clock.now();
     const vdiskIds = new Set<string>();
     for (const one of this.#waiting.values()) {
       if (one.untilMs < now) return "the owner's CVM does not answer";
       vdiskIds.add(one.vdiskId);
     }
     for (const vdiskId of vdiskIds)
-      if (!this.#mayServe(vdiskId)) return "another CVM serves the vDisk now";
+      if (!this.#options.serves(vdiskId)) return "another CVM serves the vDisk now";
     return undefined;
   }
 
@@ -165,21 +176,38 @@ export class IoForwarder {
 
 /** Serves forwarded I/O for vDisks that this CVM owns (or takes over when asked and due). */
 export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): readonly Binding[] {
+  const streams = new FrontEndStreams();
   return [
     serveStream(IoService.io, async (stream, context) => {
-      const underWay = new Set<Promise<void>>();
-      for await (const request of stream.incoming) {
-        const one = answer(serve, request, context.signal)
-          .then((response) => stream.send(response))
-          .catch(() => {
-            // The caller is gone with the stream; it asks again at whoever owns the vDisk then.
-          })
-          .finally(() => underWay.delete(one));
-        underWay.add(one);
-        if (underWay.size >= FORWARDED_IN_FLIGHT_MAX && !context.signal.aborted)
-          await firstOf(underWay);
+      const abort = new AbortController();
+      const onEnd = (): void => {
+        abort.abort();
+      };
+      context.signal.addEventListener("abort", onEnd);
+      let frontEnd: string | undefined;
+      try {
+        const underWay = new Set<Promise<void>>();
+        for await (const request of stream.incoming) {
+          if (frontEnd === undefined) {
+            frontEnd = request.frontEnd;
+            if (!streams.enter(frontEnd, request.id, abort))
+              throw new AntipodeError("CANCELLED", "this front-end has a newer stream");
+          }
+          const one = answer(serve, request, abort.signal)
+            .then((response) => stream.send(response))
+            .catch(() => {
+              // The caller is gone with the stream; it asks again at whoever owns the vDisk then.
+            })
+            .finally(() => underWay.delete(one));
+          underWay.add(one);
+          if (underWay.size >= FORWARDED_IN_FLIGHT_MAX && !abort.signal.aborted)
+            await firstOf(underWay);
+        }
+        await Promise.all(underWay);
+      } finally {
+        if (frontEnd !== undefined) streams.leave(frontEnd, abort);
+        context.signal.removeEventListener("abort", onEnd);
       }
-      await Promise.all(underWay);
     }),
   ];
 }

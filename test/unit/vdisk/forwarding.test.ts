@@ -2,6 +2,13 @@
 
 import { describe, expect, it } from "vitest";
 import { KIB } from "../../../services/base/units.ts";
+import type { Infer } from "../../../services/base/wire.ts";
+import type { RpcStream } from "../../../services/platform/rpc.ts";
+import {
+  type IoRequest,
+  type IoResponse,
+  IoService,
+} from "../../../services/platform/wire/oplog.ts";
 import { IoForwarder, ioBindings, mayServe } from "../../../services/stargate/vdisk/forwarding.ts";
 import type { OwnedVdisk } from "../../../services/stargate/vdisk/ownedVdisk.ts";
 import { createFakeLog } from "../../support/fakeLog.ts";
@@ -12,6 +19,8 @@ import { DISK_A, watchOutcome } from "./world.ts";
 interface ForwardingWorld extends VdiskTestWorld {
   /** A front-end's stream to the owner. */
   frontEnd(serves?: () => boolean): IoForwarder;
+  /** A stream whose end does not get through to the owner. */
+  halfOpen(): RpcStream<Infer<typeof IoRequest>, Infer<typeof IoResponse>>;
   /** Serving begins when this is resolved. */
   readonly takeover: { done: () => void };
 }
@@ -30,11 +39,15 @@ async function open(): Promise<ForwardingWorld> {
     address,
     ioBindings(() => served),
   );
+  let frontEnds = 0;
+  const nameOf = (n: number): string => `front-end ${n}`;
   const client = network.host("10.0.0.2").rpc.connect(address);
   return {
     ...world,
     takeover,
-    frontEnd: (serves = () => true) => new IoForwarder(client, world.clock, serves),
+    frontEnd: (serves = () => true) =>
+      new IoForwarder({ client, clock: world.clock, frontEnd: nameOf(++frontEnds), serves }),
+    halfOpen: () => client.stream(IoService.io),
   };
 }
 
@@ -84,6 +97,39 @@ describe("a forwarded write", () => {
     world.takeover.done();
     await world.clock.tick(10);
     expect([first.now(), world.ownedLog.lastLsn]).toEqual(["CANCELLED", 0]);
+  });
+
+  it("of a stream that has a successor is not carried out, though its end never came (P1)", async () => {
+    const world = await open();
+    const old = world.halfOpen();
+    await world.run(old.send({ id: 7, frontEnd: "one", ...write(1, 512) }));
+    await world.clock.tick(10);
+    const next = world.halfOpen();
+    await world.run(next.send({ id: 8, frontEnd: "one", ...write(1, 512) }));
+    await world.clock.tick(10);
+    world.takeover.done();
+    await world.clock.tick(10);
+    expect(world.ownedLog.lastLsn).toBe(1);
+    await world.run(next.send({ id: 9, frontEnd: "", ...write(2, 512) }));
+    await world.clock.tick(10);
+    expect([await firstByte(world), world.ownedLog.lastLsn]).toEqual([2, 2]);
+  });
+
+  it("of a stream that comes late, when its successor is there, is refused (P1)", async () => {
+    const world = await open();
+    world.takeover.done();
+    const next = world.halfOpen();
+    await world.run(next.send({ id: 8, frontEnd: "one", ...write(2, 512) }));
+    await world.clock.tick(10);
+    const old = world.halfOpen();
+    await world.run(old.send({ id: 7, frontEnd: "one", ...write(1, 512) }));
+    await world.clock.tick(10);
+    expect([await firstByte(world), world.ownedLog.lastLsn]).toEqual([2, 1]);
+    // Another process is another front-end.
+    const other = world.halfOpen();
+    await world.run(other.send({ id: 1, frontEnd: "two", ...write(3, 512) }));
+    await world.clock.tick(10);
+    expect(await firstByte(world)).toBe(3);
   });
 
   it("is carried out at the owner, and its error comes back with its code (P10)", async () => {
