@@ -50,6 +50,19 @@ describe("local store", () => {
     await store.close();
   });
 
+  it("finds a chunk that it was asked for before it came, also when its entry is written (X3)", async () => {
+    const world = createExtentWorld();
+    const store = await world.open();
+    const chunks = chunksOf(1, 10);
+    expect(store.has(fingerprintsOf(chunks))).toEqual(chunks.map(() => false));
+    await store.put(chunks);
+    await store.raiseGeneration(1);
+    expect(store.has(fingerprintsOf(chunks))).toEqual(chunks.map(() => true));
+    expect((await store.put(chunks)).storedCount).toBe(0);
+    expect(kindsOf(await store.get(fingerprintsOf(chunks)))).toEqual(chunks.map(() => "found"));
+    await store.close();
+  });
+
   it("commits the puts of one moment with one write and one sync", async () => {
     const world = createExtentWorld();
     const store = await world.open();
