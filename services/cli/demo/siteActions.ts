@@ -1,16 +1,18 @@
 /** What a drill asks of a site: short names for the calls it makes, each safe to repeat. */
 
 import { AntipodeError } from "../../base/errors.ts";
+import type { Infer } from "../../base/wire.ts";
 import type { NbdTarget } from "../../guest/index.ts";
 import { callGenesis, type OpenLab, type SitePlan } from "../../lab/index.ts";
 import { CerebroService, type Job, type RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
-import { VdiskService } from "../../platform/wire/stargate.ts";
+import { type VdiskMessage, VdiskService } from "../../platform/wire/stargate.ts";
 import type { Context } from "../command.ts";
 import { callSite, newRequestId, siteOf } from "../siteClient.ts";
 
 const SNAPSHOT_MS = 120_000;
 const ACTIVATE_MS = 60_000;
+const SHORT_MS = 10_000;
 const cerebro = { service: "cerebro" } as const;
 const stargate = { service: "stargate" } as const;
 
@@ -39,6 +41,17 @@ export class SiteActions {
       address: cvm.nbd,
       exportName,
     }));
+  }
+
+  /** As its owner sees it: only the owner knows how far the log goes. */
+  async vdiskAtOwner(site: string, name: string): Promise<Infer<typeof VdiskMessage>> {
+    const plan = this.site(site);
+    const seen = await callSite(this.#context, plan, stargate, VdiskService.showVdisk, { name });
+    const cvm = plan.cvms.find((one) => one.cvm === seen.owner);
+    if (cvm === undefined)
+      throw new AntipodeError("CVM_NOT_FOUND", `${site} has no CVM ${seen.owner}`);
+    const client = this.#context.world.rpc.connect(cvm.stargate);
+    return client.unary(VdiskService.showVdisk, { name }, { deadlineMs: SHORT_MS });
   }
 
   async createVdisk(site: string, name: string, sizeBytes: number): Promise<void> {

@@ -23,7 +23,7 @@ export interface DrainPressure {
 /** From here on the front-end counts as busy. */
 const BUSY_REQUESTS_PER_SECOND = 500;
 /** Share of the cap from which drains no longer wait for the front-end. */
-const HURRY_SHARE = 0.5;
+const HURRY_SHARE = 0.875;
 
 /** "now" or "wait". */
 export function paceDrain(pressure: DrainPressure): "now" | "wait" {

@@ -32,8 +32,8 @@ describe("the pace of drains", () => {
       "wait",
     ],
     [
-      "half of the cap waits for nobody",
-      { undrainedBytes: UNDRAINED_BYTES_MAX / 2, requestsPerSecond: BUSY },
+      "a log that is nearly full waits for nobody",
+      { undrainedBytes: (UNDRAINED_BYTES_MAX * 7) / 8, requestsPerSecond: BUSY },
       "now",
     ],
     ["a marker waits for nobody", { markerWaits: true, requestsPerSecond: BUSY }, "now"],
