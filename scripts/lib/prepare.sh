@@ -42,7 +42,7 @@ install_is_stale() {
 
 # Prints one path that is newer than the build, or nothing. Folders count, so that a deleted file does.
 first_newer_source() {
-  find "$ROOT/services" "$ROOT/package-lock.json" "$ROOT/tsconfig.json" "$ROOT/tsconfig.build.json" \
+  find "$ROOT/services" "$ROOT/package-lock.json" "$ROOT/tsconfig.json" \
     \( -name '*.ts' -o -name '*.json' -o -type d \) -newer "$BUILD_STAMP" -print 2>/dev/null | head -n 1
 }
 
@@ -84,7 +84,7 @@ build_services() {
   mkdir -p "$DIST"
   # Stamped with the time before the build: what changes while it runs makes the next one stale.
   touch "$CACHE/build-started"
-  if ! (cd "$ROOT" && quietly node node_modules/typescript/bin/tsc -p tsconfig.build.json); then
+  if ! (cd "$ROOT" && quietly node node_modules/typescript/bin/tsc -p services); then
     say "antipode: the build failed, see above"
     return 1
   fi
