@@ -34,7 +34,7 @@ export interface CutResult {
 const CHANGED_SHARE = 0.01;
 const CHANGE_BYTES = 64 * KIB;
 const CUTS = 5;
-const POLL_MS = 20;
+const POLL_MS = 100;
 
 export async function benchReplication(
   context: Context,

@@ -46,7 +46,7 @@ const EDIT_BYTES_MAX = 192 * MIB;
 const WRITER_RUNS_MS = 1500;
 /** The leader is killed when tasks have been running for this long: ledgers are told once a second only. */
 const KILL_AFTER_MS = 350;
-const POLL_MS = 50;
+const POLL_MS = 100;
 const JOB_LIMIT_MS = 10 * 60_000;
 
 export interface DrillWorld {
