@@ -150,6 +150,9 @@ async function run(input: DriverInput, job: Stored<JobRecord>): Promise<boolean>
       return false;
     case "refused":
       throw refusalOf(step.code, step.message);
+    case "incomplete":
+      await planAgain(input, job, step.message);
+      return true;
     case "addTops": {
       const tops = step.disks.map((disk) =>
         openTask({
@@ -205,7 +208,7 @@ async function record(input: DriverInput, job: Stored<JobRecord>): Promise<void>
     if (answer.standing !== undefined) await heed(site, term, answer.standing);
   } catch (error) {
     if (codeOf(error) !== "RECOVERY_POINT_INCOMPLETE") throw error;
-    await planAgain(input, job, error);
+    await planAgain(input, job, messageOf(error));
     return;
   }
   await endJob(site, term, job, { event: "recorded", errorCode: "", errorMessage: "" });
@@ -216,7 +219,7 @@ async function record(input: DriverInput, job: Stored<JobRecord>): Promise<void>
 async function planAgain(
   { site, term }: DriverInput,
   job: Stored<JobRecord>,
-  cause: unknown,
+  why: string,
 ): Promise<void> {
   const { value } = job;
   const tasks = await listRecords<TaskRecord>(site.coordinator, cerebroKeys.tasks(value.id));
@@ -227,7 +230,7 @@ async function planAgain(
   const again: JobRecord = {
     ...value,
     state: nextJobState(value.state, "incomplete"),
-    waiting: messageOf(cause),
+    waiting: why,
     baseId: "",
     baseName: "",
     baseExcluded: value.baseId === "" ? value.baseExcluded : [...value.baseExcluded, value.baseId],

@@ -13,7 +13,7 @@ export type JobEvent =
   | "shipped"
   /** The target has written the recovery point. */
   | "recorded"
-  /** The target does not hold a root after all: plan again, without the base that was relied on. */
+  /** The target does not hold what was relied on after all: plan again, without that base. */
   | "incomplete"
   /** It can never succeed. */
   | "refused"
@@ -35,7 +35,7 @@ export const jobTable: Readonly<Record<JobState, Readonly<Record<JobEvent, JobCe
     planned: "impossible",
     shipped: "RECORDING",
     recorded: "impossible",
-    incomplete: "impossible",
+    incomplete: "PLANNING",
     refused: "FAILED",
     cancel: "CANCELLED",
   },

@@ -66,13 +66,28 @@ export type RunStep =
   | { readonly kind: "wait" }
   | { readonly kind: "addTops"; readonly disks: readonly number[] }
   | { readonly kind: "shipped" }
+  /** The target lacks what the base promised. */
+  | { readonly kind: "incomplete"; readonly message: string }
   | { readonly kind: "refused"; readonly code: string; readonly message: string };
+
+/**
+ * After so many failures in a row a target that misses children does not only look so because one of
+ * its CVMs is about to be taken for dead: the pauses between them sum to more than a lease.
+ */
+const INCOMPLETE_FAILURES = 5;
 
 /** Tops follow when all subtrees of their vDisk are done; the job has shipped when all tops are. */
 export function nextRunStep(job: JobRecord, tasks: readonly TaskRecord[]): RunStep {
   const refused = tasks.find((task) => task.state === "refused");
   if (refused !== undefined)
     return { kind: "refused", code: refused.errorCode, message: refused.errorMessage };
+  const lacking = tasks.find(
+    (task) =>
+      task.state === "open" &&
+      task.errorCode === "RECOVERY_POINT_INCOMPLETE" &&
+      task.failures >= INCOMPLETE_FAILURES,
+  );
+  if (lacking !== undefined) return { kind: "incomplete", message: lacking.errorMessage };
   const doneOf = (disk: number, kind: TaskRecord["kind"]): number =>
     tasks.filter((task) => task.disk === disk && task.kind === kind && task.state === "done")
       .length;

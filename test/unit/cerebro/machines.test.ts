@@ -206,6 +206,16 @@ describe("tasks", () => {
     expect(nextRunStep({ ...running, disks: [disk(0, false)] }, [])).toEqual({ kind: "shipped" });
   });
 
+  it("make the job plan again when the target misses children for longer than a lease (P9)", () => {
+    const lacking = { errorCode: "RECOVERY_POINT_INCOMPLETE", errorMessage: "children" };
+    const after = (failures: number) =>
+      nextRunStep(running, [task(0, 0, done), task(1, 0, { ...lacking, failures })]);
+    expect([1, 4].map(after)).toEqual([{ kind: "wait" }, { kind: "wait" }]);
+    expect(after(5)).toEqual({ kind: "incomplete", message: "children" });
+    const other = task(1, 0, { failures: 50, errorCode: "REMOTE_UNAVAILABLE" });
+    expect(nextRunStep(running, [other])).toEqual({ kind: "wait" });
+  });
+
   it("wait longer after each failure, up to a bound, and are taken by one worker", () => {
     const candidate = { job: running, task: task(0, 0), claimed: false, idleMs: 0 };
     expect(claimableIn(candidate)).toBe(0);

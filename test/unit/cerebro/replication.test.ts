@@ -168,6 +168,17 @@ describe("replication", () => {
     expectHonest(world, job);
   });
 
+  it("plans again from nothing when the target misses what lies below a changed node (P9)", async () => {
+    const world = await protectedWorld();
+    await world.finish(world.a, await startJob(world));
+    await world.a.stargate.write("v1", 0, 2);
+    await world.a.call(CerebroService.snapshot, { pd: "pd", name: "", requestId: "" });
+    world.a.stargate.targetLacksBase = true;
+    const job = await world.finish(world.a, await startJob(world));
+    expect(job).toMatchObject({ state: "DONE", baseRecoveryPointId: "" });
+    expectHonest(world, job);
+  });
+
   it("streams progress to whoever watches, to the end", async () => {
     const world = await protectedWorld();
     world.a.stargate.extentMs = 50;

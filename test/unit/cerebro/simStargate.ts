@@ -74,6 +74,8 @@ export class SimSite {
   readonly forgetOnce = new Set<string>();
   /** Shipments that are under way, and how many there were. */
   shipments = 0;
+  /** The target misses what the base of a shipment promised: it refuses the nodes above. */
+  targetLacksBase = false;
   /** Milliseconds that an extent takes to ship. */
   extentMs = EXTENT_MS;
   readonly #options: SimSiteOptions;
@@ -370,6 +372,8 @@ export class SimSite {
             ),
             request.topRoot,
           ];
+    if (this.targetLacksBase && request.subtrees.some((one) => one.baseFingerprint.length > 0))
+      throw new AntipodeError("RECOVERY_POINT_INCOMPLETE", "a node came before its children");
     let ledger = { ...zeroLedger };
     let count = 0;
     for (const [index, fingerprint] of wanted.entries()) {
