@@ -11,6 +11,7 @@ import { assert } from "../../services/base/assert.ts";
 import { AntipodeError } from "../../services/base/errors.ts";
 import { monotonicMs, wallMs } from "../../services/base/ids.ts";
 import type { Clock, Timer } from "../../services/platform/clock.ts";
+import { type HeapTimer, TimerHeap } from "./timerHeap.ts";
 
 /** More timers than this in one tick are a loop that re-arms itself without end. */
 const TIMERS_PER_TICK_MAX = 1_000_000;
@@ -31,39 +32,21 @@ export interface FakeClock extends Clock {
   timerCount(): number;
 }
 
-interface PendingTimer {
-  readonly dueMs: number;
-  readonly order: number;
-  readonly callback: () => void;
-}
-
 /** A clock at virtual time 0, or at `startMs`. */
 export function createFakeClock(startMs = 0): FakeClock {
   let nowMs = startMs;
   let order = 0;
-  const timers = new Set<PendingTimer>();
+  const timers = new TimerHeap();
 
   const after = (delayMs: number, callback: () => void): Timer => {
     assert(delayMs >= 0, "a delay is not negative");
-    const timer: PendingTimer = { dueMs: nowMs + delayMs, order: order++, callback };
-    timers.add(timer);
-    return { cancel: () => timers.delete(timer) };
-  };
-  const earliest = (): PendingTimer | undefined => {
-    let first: PendingTimer | undefined;
-    for (const timer of timers)
-      if (
-        first === undefined ||
-        timer.dueMs < first.dueMs ||
-        (timer.dueMs === first.dueMs && timer.order < first.order)
-      )
-        first = timer;
-    return first;
-  };
-  const fire = (timer: PendingTimer): void => {
-    timers.delete(timer);
-    nowMs = Math.max(nowMs, timer.dueMs);
-    timer.callback();
+    const timer: HeapTimer = { dueMs: nowMs + delayMs, order: order++, callback, pending: true };
+    timers.push(timer);
+    return {
+      cancel: () => {
+        timers.cancel(timer);
+      },
+    };
   };
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -72,9 +55,11 @@ export function createFakeClock(startMs = 0): FakeClock {
     for (let fired = 0; fired < TIMERS_PER_TICK_MAX; fired++) {
       await settle();
       if (stop()) return true;
-      const timer = earliest();
-      if (timer === undefined || timer.dueMs > untilMs) return false;
-      fire(timer);
+      const next = timers.peek();
+      if (next === undefined || next.dueMs > untilMs) return false;
+      timers.take();
+      nowMs = Math.max(nowMs, next.dueMs);
+      next.callback();
     }
     assert(false, "a tick fires a bounded number of timers");
   };
@@ -95,7 +80,7 @@ export function createFakeClock(startMs = 0): FakeClock {
       const held = await run(nowMs + limitMs, condition);
       assert(held, `the awaited condition holds within ${limitMs} virtual ms`);
     },
-    timerCount: () => timers.size,
+    timerCount: () => timers.count,
   };
 }
 
