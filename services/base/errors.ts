@@ -298,7 +298,7 @@ export const errorTable = {
     "EIO",
     "unavailable",
     "later",
-    "Too few CVMs answer to keep every copy; start them with `antipode lab up`.",
+    "Too few CVMs answer to keep every copy, or to read one; start them with `antipode lab up`.",
   ),
   COORDINATOR_UNAVAILABLE: row(
     "unavailable",
@@ -368,8 +368,8 @@ export const errorTable = {
     "notFound",
     "EIO",
     "corrupt",
-    "elsewhere",
-    "No reachable CVM holds a chunk that is needed; start the missing CVMs.",
+    "never",
+    "A chunk was lost with its last copy; take the disk from a recovery point at another site.",
   ),
   CHUNK_CORRUPT: row(
     "dataLoss",

@@ -33,7 +33,8 @@ export interface StoreOutcome {
 export interface ChunkSpace {
   /**
    * Plain bytes of chunks or nodes, in the order asked, verified, possibly from cache; not to be changed.
-   * @throws AntipodeError `CHUNK_NOT_FOUND` or `CHUNK_CORRUPT` when no reachable CVM has a good copy
+   * @throws AntipodeError when no reachable CVM has a good copy: `PEERS_UNAVAILABLE` (one that may have it does not
+   * answer), `CHUNK_NOT_FOUND` (none of the site has it), `CHUNK_CORRUPT`
    */
   read(fingerprints: readonly Fingerprint[]): Promise<readonly Uint8Array[]>;
   /** The same in stored form, checked against its XXH64, for shipping. */

@@ -42,7 +42,10 @@ export class ChunkReads {
     this.#site = site;
   }
 
-  /** For each fingerprint the chunk, or why there is none: `CHUNK_NOT_FOUND`, `CHUNK_CORRUPT`. */
+  /**
+   * For each fingerprint the chunk, or why there is none: `CHUNK_NOT_FOUND` when every CVM said so,
+   * `PEERS_UNAVAILABLE` when one that may hold it did not answer, `CHUNK_CORRUPT`.
+   */
   async find(
     fingerprints: readonly Fingerprint[],
   ): Promise<readonly (StoredChunk | AntipodeError)[]> {
@@ -160,16 +163,20 @@ export class ChunkReads {
       return found;
     }
     const fingerprint = toHex(search.fingerprint);
-    return badAt.length > 0
-      ? new AntipodeError(
-          "CHUNK_CORRUPT",
-          `every reachable copy of chunk ${fingerprint} is bad`,
-          { fingerprint, badAt: badAt.join(",") },
-          lastError,
-        )
+    if (badAt.length > 0)
+      return new AntipodeError(
+        "CHUNK_CORRUPT",
+        `every reachable copy of chunk ${fingerprint} is bad`,
+        { fingerprint, badAt: badAt.join(",") },
+        lastError,
+      );
+    return lastError === undefined
+      ? new AntipodeError("CHUNK_NOT_FOUND", `no CVM of the site holds chunk ${fingerprint}`, {
+          fingerprint,
+        })
       : new AntipodeError(
-          "CHUNK_NOT_FOUND",
-          `no reachable CVM holds chunk ${fingerprint}`,
+          "PEERS_UNAVAILABLE",
+          `no CVM that answers holds chunk ${fingerprint}`,
           { fingerprint },
           lastError,
         );

@@ -44,7 +44,6 @@ const RETRIED: ReadonlySet<ErrorCode> = new Set([
   "PEERS_UNAVAILABLE",
   "COORDINATOR_UNAVAILABLE",
   "DEADLINE_EXCEEDED",
-  "CHUNK_NOT_FOUND",
   "CANCELLED",
 ]);
 

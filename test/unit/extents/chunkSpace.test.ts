@@ -152,13 +152,18 @@ describe("chunk space", () => {
     await world.run(world.space(1).store(chunks, 2));
     world.network.kill(world.host(3));
     await expectReadable(world, 2, chunks);
-    const absent = chunksOf(900, 1);
-    expect(await world.run(rejection(world.space(1).read(fingerprintsOf(absent))))).toBe(
-      "CHUNK_NOT_FOUND",
-    );
-    expect(await world.run(rejection(world.space(1).readStored(fingerprintsOf(absent))))).toBe(
-      "CHUNK_NOT_FOUND",
-    );
+    const absent = fingerprintsOf(chunksOf(900, 1));
+    const space = world.space(1);
+    expect(await world.run(rejection(space.read(absent)))).toBe("PEERS_UNAVAILABLE");
+    expect(await world.run(rejection(space.readStored(absent)))).toBe("PEERS_UNAVAILABLE");
+  });
+
+  it("says that a chunk is lost only when every CVM says that it has none (P10)", async () => {
+    const world = await createSiteWorld(3);
+    const absent = fingerprintsOf(chunksOf(900, 1));
+    const space = world.space(1);
+    expect(await world.run(rejection(space.read(absent)))).toBe("CHUNK_NOT_FOUND");
+    expect(await world.run(rejection(space.readStored(absent)))).toBe("CHUNK_NOT_FOUND");
   });
 
   for (const reader of [1, 2, 3])
