@@ -157,11 +157,13 @@ export interface ReplicationRecord {
 }
 
 /**
- * A resource (vDisk at a peer, protection domain at a worker, …) took an order that carried an epoch.
- * Listed in the order in which the resource took them.
+ * A resource took an order that carried an epoch. Listed in the order in which it was taken.
  */
 export interface Acceptance {
+  /** Who took it: `oplog peer 3@A`, `cerebro worker 2@A`, … One that lost its disk is another. */
   readonly resource: string;
+  /** What the epoch counts: `owner of v1@A`, `cerebro leader@A`, …; one node has an epoch of it. */
+  readonly token: string;
   /** Identity of the coordinator the epoch comes from; epochs of two are not comparable. */
   readonly incarnation: string;
   readonly epoch: number;
