@@ -3,10 +3,12 @@
 import type { Processes, ProcessHandle } from "../platform/processes.ts";
 import { type Binding, serveUnary } from "../platform/rpc.ts";
 import { GenesisService } from "../platform/wire/genesis.ts";
+import type { ProcessFaults } from "./processFaults.ts";
 import type { Supervisor } from "./supervisor.ts";
 
 export interface GenesisBindings {
   readonly supervisor: Supervisor;
+  readonly faults: ProcessFaults;
   readonly processes: Processes;
   /** Genesis' own process. */
   readonly self: ProcessHandle;
@@ -16,7 +18,7 @@ export interface GenesisBindings {
 
 /** What genesis serves. */
 export function genesisBindings(world: GenesisBindings): readonly Binding[] {
-  const { supervisor, processes, self } = world;
+  const { supervisor, faults, processes, self } = world;
   return [
     serveUnary(GenesisService.list, async () => ({
       services: await supervisor.list(),
@@ -37,7 +39,17 @@ export function genesisBindings(world: GenesisBindings): readonly Binding[] {
     serveUnary(GenesisService.setAutoRestart, async ({ ids, autoRestart }) => ({
       services: await supervisor.setAutoRestart(ids, autoRestart),
     })),
+    serveUnary(GenesisService.injectFault, async ({ holder, ttlMs, ids, signal }) => ({
+      services: await faults.inject({ holder, ttlMs }, ids, signal),
+    })),
+    serveUnary(GenesisService.renewFaults, async ({ holder, ttlMs }) => ({
+      faults: await faults.renew({ holder, ttlMs }),
+    })),
+    serveUnary(GenesisService.healFaults, async ({ holder }) => ({
+      faults: await faults.heal(holder),
+    })),
     serveUnary(GenesisService.shutdown, async () => {
+      faults.close();
       const killed = await supervisor.shutdown();
       world.onShutdown();
       return { killed };

@@ -18,6 +18,7 @@ import {
 import { genesisBindings } from "./bindings.ts";
 import { type Layout, parseLayout } from "./layout.ts";
 import { answers } from "./probes.ts";
+import { ProcessFaults } from "./processFaults.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** What the services inherit. */
@@ -46,16 +47,18 @@ async function start(layout: Layout, { log, fail, end }: OwnProcess): Promise<Ru
     onFailure: fail,
   });
   const self = (await processes.find(process.pid))?.handle ?? { pid: process.pid, startedAt: "" };
+  const faults = await ProcessFaults.open({ clock, disk: records, log }, supervisor);
   // Listening first: of two geneses with one layout the second ends here, before it starts anything.
   const server = await rpc.serve(
     layout.admin,
-    genesisBindings({ supervisor, processes, self, onShutdown: () => clock.after(0, end) }),
+    genesisBindings({ supervisor, faults, processes, self, onShutdown: () => clock.after(0, end) }),
   );
   log.info({ event: "genesis.started", services: layout.services.length }, "genesis started");
   // Not awaited: it may be told to end while it boots.
   supervisor.boot().catch(fail);
   return {
     async close() {
+      faults.close();
       await supervisor.shutdown();
       await server.close();
     },

@@ -1,11 +1,13 @@
 /** WanService over the links. */
 
+import type { FaultLeases } from "../platform/faultLeases.ts";
 import { type Binding, serveUnary } from "../platform/rpc.ts";
 import { WanService } from "../platform/wire/wan.ts";
+import { faultsOf, type LinkFault } from "./linkFaults.ts";
 import type { Wan } from "./wan.ts";
 
 /** What the wan process serves. */
-export function wanBindings(wan: Wan): readonly Binding[] {
+export function wanBindings(wan: Wan, faults: FaultLeases<LinkFault>): readonly Binding[] {
   return [
     serveUnary(WanService.show, () => Promise.resolve({ links: wan.show() })),
     serveUnary(WanService.set, async ({ links, latencyMs, jitterMs, bitsPerSecond }) => ({
@@ -21,6 +23,25 @@ export function wanBindings(wan: Wan): readonly Binding[] {
     })),
     serveUnary(WanService.heal, async ({ links }) => ({
       links: await wan.change(links, (settings) => ({ ...settings, cut: false })),
+    })),
+    serveUnary(
+      WanService.injectFault,
+      async ({ holder, ttlMs, links, latencyMs, jitterMs, bitsPerSecond, cut }) => ({
+        links: await faults.hold({ holder, ttlMs }, faultsOf(wan, links), () =>
+          wan.change(links, (settings) => ({
+            latencyMs: latencyMs ?? settings.latencyMs,
+            jitterMs: jitterMs ?? settings.jitterMs,
+            bitsPerSecond: bitsPerSecond ?? settings.bitsPerSecond,
+            cut: cut ?? settings.cut,
+          })),
+        ),
+      }),
+    ),
+    serveUnary(WanService.renewFaults, async ({ holder, ttlMs }) => ({
+      faults: await faults.renew({ holder, ttlMs }),
+    })),
+    serveUnary(WanService.healFaults, async ({ holder }) => ({
+      faults: await faults.heal(holder),
     })),
   ];
 }

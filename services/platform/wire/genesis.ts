@@ -90,6 +90,36 @@ export const SetAutoRestartRequest = message(pkg("SetAutoRestartRequest"), {
 export const SetAutoRestartResponse = message(pkg("SetAutoRestartResponse"), {
   services: field.repeated(field.message(1, ServiceStatus)),
 });
+/** A fault that ends with its lease. */
+export const InjectFaultRequest = message(pkg("InjectFaultRequest"), {
+  /** Who drills. */
+  holder: field.string(1),
+  /** Undone this long after the last renewal. */
+  ttlMs: field.uint64(2),
+  ids: field.repeated(field.string(3)),
+  /** SIGSTOP freezes, SIGKILL and SIGTERM leave dead. */
+  signal: field.choice(4, pkg("Signal"), ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"] as const),
+});
+export const InjectFaultResponse = message(pkg("InjectFaultResponse"), {
+  /** As they were when the signal was sent, with the pids that got it. */
+  services: field.repeated(field.message(1, ServiceStatus)),
+});
+export const RenewFaultsRequest = message(pkg("RenewFaultsRequest"), {
+  holder: field.string(1),
+  ttlMs: field.uint64(2),
+});
+export const RenewFaultsResponse = message(pkg("RenewFaultsResponse"), {
+  /** What the holder still holds. */
+  faults: field.repeated(field.string(1)),
+});
+export const HealFaultsRequest = message(pkg("HealFaultsRequest"), {
+  /** "" for everybody's. */
+  holder: field.string(1),
+});
+export const HealFaultsResponse = message(pkg("HealFaultsResponse"), {
+  /** What was undone. */
+  faults: field.repeated(field.string(1)),
+});
 export const ShutdownRequest = message(pkg("ShutdownRequest"), {});
 export const ShutdownResponse = message(pkg("ShutdownResponse"), {
   /** Processes that had to be killed because they did not end by themselves. */
@@ -112,6 +142,10 @@ export const GenesisService = {
     SetAutoRestartRequest,
     SetAutoRestartResponse,
   ),
+  /** A fault that is undone when its lease ends, also when the one who drills is dead. */
+  injectFault: method(service, "InjectFault", "unary", InjectFaultRequest, InjectFaultResponse),
+  renewFaults: method(service, "RenewFaults", "unary", RenewFaultsRequest, RenewFaultsResponse),
+  healFaults: method(service, "HealFaults", "unary", HealFaultsRequest, HealFaultsResponse),
   /** Ends all services in order, answers, then ends itself. */
   shutdown: method(service, "Shutdown", "unary", ShutdownRequest, ShutdownResponse),
 } as const;
