@@ -10,42 +10,46 @@
  */
 
 import { assert } from "../../services/base/assert.ts";
-import { AntipodeError } from "../../services/base/errors.ts";
 import { createPrng, type Prng } from "../../services/base/prng.ts";
 import { type Disk, type DiskFile, namesOfPath } from "../../services/platform/disk.ts";
+import {
+  createGate,
+  type DiskHook,
+  type DiskOperation,
+  type DiskSelection,
+  type FailurePlan,
+  failed,
+  type Gate,
+  type SlowPlan,
+} from "./fakeDiskGate.ts";
+import { createWriteFaults, type WriteFaultPlan, type WriteFaults } from "./fakeDiskWrites.ts";
+import { FaultSet, type Undo } from "./fakeFault.ts";
 import { type CrashMode, FakeFile } from "./fakeFile.ts";
 
-export type DiskOperation =
-  | "open"
-  | "read"
-  | "write"
-  | "sync"
-  | "truncate"
-  | "list"
-  | "makeFolder"
-  | "remove"
-  | "rename"
-  | "syncDirectory";
-
-export interface FailurePlan {
-  readonly operation: DiskOperation;
-  readonly errno: "ENOSPC" | "EIO";
-  /** How many of these operations succeed first. */
-  readonly afterCount?: number;
-  /** How many fail then; one by default. */
-  readonly times?: number;
-  /** Only on paths that contain this. */
-  readonly pathPart?: string;
-}
+export type { DiskOperation, FailurePlan };
 
 export interface FakeDisk extends Disk {
   /** Power fails: open files become unusable, what was not synced is decided by the mode. */
   crash(options?: { readonly mode?: CrashMode; readonly prng?: Prng }): void;
   /** The process is killed: open files become unusable, everything written is there. */
   killProcess(): void;
-  fail(plan: FailurePlan): void;
-  /** Flips bits of one stored byte. */
-  corrupt(path: string, position: number, mask?: number): void;
+  fail(plan: FailurePlan): Undo;
+  /** Operations take their time. */
+  slow(plan: SlowPlan): Undo;
+  /** Operations do not end until the fault does; then they take effect. */
+  stick(selection?: DiskSelection): Undo;
+  /** Writes that say that they succeeded and did not. */
+  misplace(plan: WriteFaultPlan): Undo;
+  /** Only so many bytes are free from now on, whatever the disk's capacity. */
+  limitFreeBytes(freeBytes: number): Undo;
+  /** Flips bits of one stored byte. @returns what puts the sector back, unless it was written since */
+  corrupt(path: string, position: number, mask?: number): Undo;
+  /** Flips one bit each in `count` random places of the files that match, and names them. */
+  rot(options: RotPlan): RotDamage;
+  /** The page cache is dropped: clean pages show what the disk holds, as after a failed sync or a lost write. */
+  dropCaches(): void;
+  /** Ends every fault that is on; damage that was done stays. */
+  undoAll(): void;
   /** What programs see now; `undefined` when there is no such file. */
   content(path: string): Uint8Array | undefined;
   /** What would be left if everything unsynced were lost. */
@@ -53,9 +57,22 @@ export interface FakeDisk extends Disk {
   /** Paths of all files, sorted. */
   paths(): readonly string[];
   /** Called before each operation takes effect; `undefined` removes it. */
-  onOperation(
-    hook: ((operation: DiskOperation, path: string) => void | Promise<void>) | undefined,
-  ): void;
+  onOperation(hook: DiskHook | undefined): void;
+  /** One more hook, beside `onOperation` and the faults; it may throw or wait. */
+  addHook(hook: DiskHook): Undo;
+}
+
+export interface RotPlan {
+  readonly prng: Prng;
+  readonly count?: number;
+  /** Only in files whose paths contain this. */
+  readonly pathPart?: string;
+}
+
+export interface RotDamage {
+  readonly places: readonly { readonly path: string; readonly position: number }[];
+  /** Puts every sector back that was not written since. */
+  readonly undo: Undo;
 }
 
 interface NameChange {
@@ -70,6 +87,8 @@ interface World {
   pending: NameChange[];
   /** Files opened before the last crash belong to an older life. */
   life: number;
+  /** Sizes that faults limit the disk to, in bytes. */
+  readonly limits: FaultSet<number>;
 }
 
 const DEFAULT_CAPACITY_BYTES = 2 ** 40;
@@ -83,10 +102,13 @@ export function createFakeDisk(options: { readonly capacityBytes?: number } = {}
     folders: new Set([""]),
     pending: [],
     life: 0,
+    limits: new FaultSet(),
   };
   const gate = createGate();
+  const writes = createWriteFaults();
   const usedBytes = (): number =>
     [...world.names.values()].reduce((sum, file) => sum + file.sizeBytes, 0);
+  const freeBytes = (): number => Math.min(capacity, ...world.limits.all()) - usedBytes();
 
   const newLife = (): void => {
     world.life += 1;
@@ -110,18 +132,17 @@ export function createFakeDisk(options: { readonly capacityBytes?: number } = {}
         change({ folders: [folderOf(path)], apply: (names) => names.set(path, created) });
       }
       if (file === undefined) throw failed("open", path, "ENOENT");
-      const freeBytes = (): number => capacity - usedBytes();
       return handleOn({
         file,
         path,
         writable: mode !== "read",
         gate,
+        writes,
         alive: () => world.life === life,
         freeBytes,
       });
     },
-    space: () =>
-      Promise.resolve({ freeBytes: Math.max(0, capacity - usedBytes()), totalBytes: capacity }),
+    space: () => Promise.resolve({ freeBytes: Math.max(0, freeBytes()), totalBytes: capacity }),
     crash({ mode = "lost", prng = createPrng(1) } = {}) {
       newLife();
       for (const entry of world.pending)
@@ -133,15 +154,52 @@ export function createFakeDisk(options: { readonly capacityBytes?: number } = {}
     },
     killProcess: newLife,
     fail: gate.plan,
+    slow: gate.slow,
+    stick: (selection = {}) => gate.stick(selection),
+    misplace: writes.plan,
+    limitFreeBytes: (bytes) => world.limits.add(usedBytes() + bytes),
     corrupt(path, position, mask = 1) {
       const file = world.names.get(path);
       assert(file !== undefined && position < file.sizeBytes, "a byte to corrupt exists");
-      file.corrupt(position, mask);
+      return file.corrupt(position, mask);
+    },
+    rot: (plan) => rot(world, plan),
+    dropCaches() {
+      for (const file of new Set(world.names.values())) file.dropCache();
+    },
+    undoAll() {
+      gate.undoAll();
+      writes.undoAll();
+      world.limits.undoAll();
     },
     content: (path) => world.names.get(path)?.read(0, Number.MAX_SAFE_INTEGER),
     durableContent: (path) => world.durableNames.get(path)?.durableContent(),
     paths: () => [...world.names.keys()].sort(),
     onOperation: gate.hook,
+    addHook: gate.addHook,
+  };
+}
+
+function rot(world: World, { prng, count = 1, pathPart = "" }: RotPlan): RotDamage {
+  const paths = [...world.names.keys()].filter((path) => path.includes(pathPart)).sort();
+  const sizes = paths.map((path) => world.names.get(path)?.sizeBytes ?? 0);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  if (total === 0) return { places: [], undo: () => undefined };
+  const places: { path: string; position: number }[] = [];
+  const undos: Undo[] = [];
+  for (let i = 0; i < count; i++) {
+    let position = prng.below(total);
+    let index = 0;
+    while (position >= (sizes[index] ?? 0)) position -= sizes[index++] ?? 0;
+    const path = paths[index] ?? "";
+    undos.push(world.names.get(path)?.corrupt(position, 1 << prng.below(8)) ?? (() => undefined));
+    places.push({ path, position });
+  }
+  return {
+    places,
+    undo: () => {
+      for (const undo of undos.reverse()) undo();
+    },
   };
 }
 
@@ -213,6 +271,7 @@ interface HandleParts {
   readonly path: string;
   readonly writable: boolean;
   readonly gate: Gate;
+  readonly writes: WriteFaults;
   readonly alive: () => boolean;
   readonly freeBytes: () => number;
 }
@@ -228,6 +287,9 @@ function handleOn(parts: HandleParts): DiskFile {
   const enterToChange = async (operation: DiskOperation): Promise<void> => {
     await enter(operation);
     if (!parts.writable) throw failed(operation, path, "EBADF");
+  };
+  const put = (at: number, chunk: Uint8Array): void => {
+    if (!parts.writes.takes({ file, path, position: at, bytes: chunk })) file.write(at, chunk);
   };
   return {
     async read(position, length) {
@@ -245,7 +307,7 @@ function handleOn(parts: HandleParts): DiskFile {
           file.write(at, chunk.subarray(0, Math.max(0, chunk.length - (growth - room))));
           throw failed("write", path, "ENOSPC");
         }
-        if (chunk.length > 0) file.write(at, chunk);
+        if (chunk.length > 0) put(at, chunk);
         at += chunk.length;
       }
     },
@@ -274,50 +336,7 @@ function handleOn(parts: HandleParts): DiskFile {
   };
 }
 
-interface Gate {
-  /** Lets an operation through after the hook, or fails it as planned. */
-  pass(operation: DiskOperation, path: string): Promise<void>;
-  readonly plan: (plan: FailurePlan) => void;
-  readonly hook: (
-    hook: ((operation: DiskOperation, path: string) => void | Promise<void>) | undefined,
-  ) => void;
-}
-
-function createGate(): Gate {
-  const plans: { plan: FailurePlan; passed: number; failedCount: number }[] = [];
-  let hook: ((operation: DiskOperation, path: string) => void | Promise<void>) | undefined;
-  return {
-    async pass(operation, path) {
-      await hook?.(operation, path);
-      for (const entry of plans) {
-        const { plan } = entry;
-        if (plan.operation !== operation || !path.includes(plan.pathPart ?? "")) continue;
-        if (entry.passed < (plan.afterCount ?? 0)) entry.passed += 1;
-        else if (entry.failedCount < (plan.times ?? 1)) {
-          entry.failedCount += 1;
-          throw failed(operation, path, plan.errno);
-        }
-      }
-    },
-    plan: (plan) => {
-      plans.push({ plan, passed: 0, failedCount: 0 });
-    },
-    hook: (next) => {
-      hook = next;
-    },
-  };
-}
-
 function folderOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? "" : path.slice(0, slash);
-}
-
-function failed(operation: string, path: string, errno: string): AntipodeError {
-  const code = errno === "ENOSPC" ? "DISK_FULL" : "DISK_FAILED";
-  return new AntipodeError(code, `cannot ${operation} "${path}": ${errno}`, {
-    operation,
-    path,
-    errno,
-  });
 }

@@ -8,13 +8,14 @@
 
 import type { Prng } from "../../services/base/prng.ts";
 
-const SECTOR_BYTES = 512;
+export const SECTOR_BYTES = 512;
 
 /**
  * What a loss of power does to unsynced bytes and sizes: nothing of them arrived, all arrived, each
- * sector on its own did, did not or did in part, or everything did up to some byte after the synced end.
+ * sector on its own did, did not or did in part, everything did up to some byte after the synced end,
+ * or of each file only its last write did: a disk that wrote in the wrong order.
  */
-export type CrashMode = "lost" | "kept" | "random" | "tornTail";
+export type CrashMode = "lost" | "kept" | "random" | "tornTail" | "newest";
 
 /** Bytes of one file, cached and durable. Names of it live in the disk. */
 export class FakeFile {
@@ -23,6 +24,10 @@ export class FakeFile {
   #size = 0;
   #durableSize = 0;
   readonly #dirty = new Set<number>();
+  /** Sectors that the cache shows as nobody will ever write them to the disk. */
+  readonly #phantom = new Set<number>();
+  /** Where the last unsynced write lies, in bytes. */
+  #newest: { readonly from: number; readonly to: number } | undefined;
 
   get sizeBytes(): number {
     return this.#size;
@@ -38,7 +43,26 @@ export class FakeFile {
     if (end > this.#cached.length) this.#cached = grown(this.#cached, end);
     this.#cached.set(bytes, position);
     this.#touch(position, end);
+    this.#newest = { from: position, to: end };
     this.#size = Math.max(this.#size, end);
+  }
+
+  /** A write that the disk acknowledges and forgets: only the cache knows of it, and the size. */
+  writeToCacheOnly(position: number, bytes: Uint8Array): void {
+    const end = position + bytes.length;
+    if (end > this.#cached.length) this.#cached = grown(this.#cached, end);
+    this.#cached.set(bytes, position);
+    // A sector is lost whole: also what an earlier unsynced write had put in it.
+    for (const sector of sectorsOf(position, end)) {
+      this.#dirty.delete(sector);
+      this.#phantom.add(sector);
+    }
+    this.#size = Math.max(this.#size, end);
+  }
+
+  /** At least this long, with zeros where nothing was written. */
+  growTo(sizeBytes: number): void {
+    if (sizeBytes > this.#size) this.truncate(sizeBytes);
   }
 
   truncate(sizeBytes: number): void {
@@ -53,12 +77,27 @@ export class FakeFile {
   sync(): void {
     for (const sector of this.#dirty) this.#persist(sector, SECTOR_BYTES);
     this.#dirty.clear();
+    this.#newest = undefined;
     this.#setDurableSize(this.#size);
   }
 
   /** A sync that failed: what was unsynced will never be, and nobody is told again. */
   failSync(): void {
+    for (const sector of this.#dirty) this.#phantom.add(sector);
     this.#dirty.clear();
+    this.#newest = undefined;
+  }
+
+  /** Memory is short: clean pages are forgotten and read from the disk again. */
+  dropCache(): void {
+    for (const sector of this.#phantom) {
+      const from = sector * SECTOR_BYTES;
+      const to = Math.min(from + SECTOR_BYTES, this.#cached.length);
+      if (to <= from) continue;
+      this.#cached.fill(0, from, to);
+      this.#cached.set(this.#durable.subarray(from, Math.min(to, this.#durable.length)), from);
+    }
+    this.#phantom.clear();
   }
 
   /** Loses power: from here on the file is what the disk holds. */
@@ -71,20 +110,41 @@ export class FakeFile {
     } else if (mode === "tornTail") {
       for (const sector of this.#dirty) this.#persist(sector, SECTOR_BYTES);
       this.#setDurableSize(between(oldDurableSize, this.#size, prng));
+    } else if (mode === "newest" && this.#newest !== undefined) {
+      const { from, to } = this.#newest;
+      for (const sector of sectorsOf(from, Math.min(to, this.#size)))
+        this.#persist(sector, SECTOR_BYTES);
+      this.#setDurableSize(Math.max(oldDurableSize, Math.min(to, this.#size)));
     }
     this.#dirty.clear();
+    this.#phantom.clear();
+    this.#newest = undefined;
     this.#size = this.#durableSize;
     this.#cached = this.#durable.slice(0, this.#size);
     this.#durable = this.#cached.slice();
   }
 
-  /** Rot: changes bytes in the cache and on the disk alike. */
-  corrupt(position: number, mask: number): void {
+  /**
+   * Rot: changes a byte in the cache and on the disk alike.
+   * @returns what puts the byte back, unless its sector was written since
+   */
+  corrupt(position: number, mask: number): () => void {
     const flip = (bytes: Uint8Array): void => {
       if (position < bytes.length) bytes[position] = (bytes[position] ?? 0) ^ mask;
     };
-    flip(this.#cached);
-    flip(this.#durable);
+    const flipBoth = (): void => {
+      flip(this.#cached);
+      flip(this.#durable);
+    };
+    const from = position - (position % SECTOR_BYTES);
+    flipBoth();
+    const damaged = this.#cached.slice(from, from + SECTOR_BYTES);
+    let isUndone = false;
+    return () => {
+      const now = this.#cached.subarray(from, from + damaged.length);
+      if (!isUndone && now.every((byte, i) => byte === damaged[i])) flipBoth();
+      isUndone = true;
+    };
   }
 
   /** What a loss of all unsynced bytes would leave. */
@@ -95,8 +155,10 @@ export class FakeFile {
   }
 
   #touch(from: number, to: number): void {
-    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++)
+    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
       this.#dirty.add(sector);
+      this.#phantom.delete(sector);
+    }
   }
 
   /** Puts the first `length` bytes of a sector on the disk. */
@@ -120,6 +182,13 @@ export class FakeFile {
     this.#durable.fill(0, sizeBytes);
     this.#durableSize = sizeBytes;
   }
+}
+
+function sectorsOf(from: number, to: number): readonly number[] {
+  const sectors: number[] = [];
+  for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++)
+    sectors.push(sector);
+  return sectors;
 }
 
 function grown(bytes: Uint8Array<ArrayBuffer>, atLeast: number): Uint8Array<ArrayBuffer> {
