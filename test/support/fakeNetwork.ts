@@ -35,6 +35,8 @@ export interface FakeNetwork {
   /** One direction only. */
   cutOneWay(from: string, to: string): void;
   heal(a: string, b: string): void;
+  /** Ends a cut of one direction. */
+  healOneWay(from: string, to: string): void;
   /** Breaks every open stream, call and connection between two hosts. */
   tear(a: string, b: string): void;
   /** The host's processes are gone: its ports are closed, its connections broken. */
@@ -103,6 +105,9 @@ export function createFakeNetwork(options: {
     },
     cutOneWay: (from, to) => {
       setCut(from, to, true);
+    },
+    healOneWay: (from, to) => {
+      setCut(from, to, false);
     },
     heal(a, b) {
       setCut(a, b, false);
