@@ -12,6 +12,7 @@ import { ChunkService } from "../../platform/wire/stargate.ts";
 import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
 import { decodePack, joinFingerprints, splitFingerprints } from "./chunkPack.ts";
+import { Gather } from "./gather.ts";
 import type { LocalCopy } from "./localReader.ts";
 import type { LocalStore } from "./localStore.ts";
 import { PeerPuts } from "./peerPuts.ts";
@@ -20,6 +21,8 @@ import { PeerPuts } from "./peerPuts.ts";
 export const GET_COUNT_MAX = 128;
 /** Fingerprints a HasChunks call: 128 KiB. */
 export const HAS_COUNT_MAX = 4096;
+/** Requests for so few chunks share a call with others of their turn. */
+const GATHERED_COUNT_MAX = 8;
 /** Calls under way to one CVM for one request. */
 const CALLS_AT_ONCE_MAX = 8;
 /** About a lease: a CVM that does not answer this long is passed over. */
@@ -58,11 +61,14 @@ export function peerHolder(options: PeerHolderOptions): Holder {
   const { cvm, client } = options;
   const puts = new PeerPuts(options);
   const call = { deadlineMs: CALL_DEADLINE_MS };
+  const getAll = (fingerprints: readonly Fingerprint[]): Promise<readonly LocalCopy[]> =>
+    inBatches(fingerprints, GET_COUNT_MAX, (batch) => getBatch(options, batch));
+  const gather = new Gather(getAll);
   return {
     cvm,
     put: (chunks) => puts.put(chunks),
     get: (fingerprints) =>
-      inBatches(fingerprints, GET_COUNT_MAX, (batch) => getBatch(options, batch)),
+      fingerprints.length <= GATHERED_COUNT_MAX ? gather.ask(fingerprints) : getAll(fingerprints),
     has: (fingerprints) =>
       inBatches(fingerprints, HAS_COUNT_MAX, async (batch) => {
         const request = { fingerprints: joinFingerprints(batch) };
