@@ -1,0 +1,144 @@
+/**
+ * The life of one simulated process: it runs, is paused, goes on, dies. Every way in or out of a process
+ * passes here, so that a dead one does nothing any more and a paused one nothing until it goes on:
+ * then it finds everything that came meanwhile, in order, as after SIGCONT.
+ *
+ * L1 after `die` no callback of the process is called and no promise that it waits for settles.
+ * L2 while paused the same holds, but nothing is lost.
+ * L3 a bug (an exception that nothing catches) ends the process, and is told.
+ */
+
+import type { Trace } from "../trace.ts";
+
+/** What `pass` and `enter` are told of: the kind of step, and of what. */
+type What = string;
+
+export class Life {
+  readonly name: string;
+  readonly #trace: Trace;
+  readonly #onBug: (error: unknown) => void;
+  #state: "running" | "paused" | "dead" = "running";
+  #held: (() => void)[] = [];
+  #resumed: Promise<void> | undefined;
+  #wake: () => void = () => undefined;
+  #steps = 0;
+  #strike: { readonly step: number; readonly act: () => void } | undefined;
+
+  constructor(name: string, trace: Trace, onBug: (error: unknown) => void) {
+    this.name = name;
+    this.#trace = trace;
+    this.#onBug = onBug;
+  }
+
+  get isDead(): boolean {
+    return this.#state === "dead";
+  }
+
+  get isPaused(): boolean {
+    return this.#state === "paused";
+  }
+
+  /** Steps taken: operations that the process waited for. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  die(): void {
+    this.#state = "dead";
+    this.#held = [];
+  }
+
+  pause(): void {
+    if (this.#state !== "running") return;
+    this.#state = "paused";
+    this.#resumed = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  resume(): void {
+    if (this.#state !== "paused") return;
+    this.#state = "running";
+    const held = this.#held;
+    this.#held = [];
+    for (const callback of held) this.#call(callback);
+    this.#wake();
+  }
+
+  /** `act` is called when the process has taken so many more steps: it dies or is paused at that await. */
+  strikeAfter(steps: number, act: () => void): void {
+    this.#strike = { step: this.#steps + steps, act };
+  }
+
+  /** Something from outside calls into the process. */
+  enter(what: What, callback: () => void): void {
+    if (this.#state === "dead") return;
+    if (this.#state === "paused") {
+      this.#held.push(callback);
+      return;
+    }
+    this.#trace.event(this.name, what);
+    this.#call(callback);
+  }
+
+  /**
+   * The process waits for something outside of it. `act` is called in the same turn, so that the order
+   * in which a process asks is kept, also while it is paused: its last turn is not cut in two.
+   */
+  pass<T>(what: What, detail: string, act: () => Promise<T>): Promise<T> {
+    if (!this.isDead) {
+      this.#steps += 1;
+      this.#trace.event(this.name, what, detail);
+      if (this.#strike !== undefined && this.#steps >= this.#strike.step) {
+        const { act: strike } = this.#strike;
+        this.#strike = undefined;
+        strike();
+      }
+    }
+    return this.isDead ? never() : this.#settled(act());
+  }
+
+  /** Something from outside asks the process to work. An exception that is a bug ends it (L3). */
+  async work<T>(what: What, isBug: (error: unknown) => boolean, act: () => Promise<T>): Promise<T> {
+    await this.#running();
+    this.#trace.event(this.name, what);
+    try {
+      return await act();
+    } catch (error) {
+      if (this.#state !== "dead" && isBug(error)) this.#onBug(error);
+      throw error;
+    } finally {
+      await this.#running();
+    }
+  }
+
+  #call(callback: () => void): void {
+    if (this.#state === "dead") return;
+    if (this.#state === "paused") {
+      this.#held.push(callback);
+      return;
+    }
+    try {
+      callback();
+    } catch (error) {
+      this.#onBug(error);
+    }
+  }
+
+  async #settled<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } finally {
+      await this.#running();
+    }
+  }
+
+  async #running(): Promise<void> {
+    while (this.#state === "paused") await this.#resumed;
+    if (this.#state === "dead") await never();
+  }
+}
+
+function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}

@@ -1,0 +1,162 @@
+/**
+ * Calls and connections as one process sees them: what comes in waits while the process is paused,
+ * nothing comes in or goes out after its death.
+ */
+
+import { InvariantViolation } from "../../../services/base/assert.ts";
+import type { Method } from "../../../services/base/wire.ts";
+import type { Connection, Net } from "../../../services/platform/net.ts";
+import type { Binding, Rpc, RpcClient, RpcStream } from "../../../services/platform/rpc.ts";
+import type { Life } from "./life.ts";
+
+/** An exception of these ends the process that threw it. */
+const isBug = (error: unknown): boolean => error instanceof InvariantViolation;
+
+/** Calls as the process makes and serves them. */
+export function mortalRpc(real: Rpc, life: Life): Rpc {
+  return {
+    connect: (address) => mortalClient(real.connect(address), life),
+    serve: (address, bindings) =>
+      life.pass("rpc.serve", `${address.host}:${address.port}`, () =>
+        real.serve(
+          address,
+          bindings.map((binding) => mortalBinding(binding, life)),
+        ),
+      ),
+    close: () => {
+      if (!life.isDead) real.close();
+    },
+  };
+}
+
+function mortalClient(real: RpcClient, life: Life): RpcClient {
+  const where = real.address.host;
+  return {
+    address: real.address,
+    unary: (method, request, options) =>
+      life.pass("rpc.call", `${where}${method.path}`, () => real.unary(method, request, options)),
+    stream<Q, A>(method: Method<Q, A, "duplex" | "clientStream" | "serverStream">) {
+      return mortalStream(real.stream(method), `${where}${method.path}`, life);
+    },
+    close: () => {
+      if (!life.isDead) real.close();
+    },
+  };
+}
+
+function mortalBinding(binding: Binding, life: Life): Binding {
+  const { path } = binding.method;
+  if (binding.kind === "unary") {
+    const unary: typeof binding = {
+      ...binding,
+      handle: (request, context) =>
+        life.work(`serve ${path}`, isBug, () => binding.handle(request, context)),
+    };
+    return unary;
+  }
+  const streaming: typeof binding = {
+    ...binding,
+    handle: (stream, context) =>
+      life.work(`serve ${path}`, isBug, () =>
+        binding.handle(mortalStream(stream, path, life), context),
+      ),
+  };
+  return streaming;
+}
+
+function mortalStream<Out, In>(
+  real: RpcStream<Out, In>,
+  where: string,
+  life: Life,
+): RpcStream<Out, In> {
+  async function* receive(): AsyncGenerator<In, void, undefined> {
+    const source = real.incoming[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await life.pass("rpc.receive", where, () => source.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  }
+  return {
+    send: (message) => life.pass("rpc.send", where, () => real.send(message)),
+    incoming: { [Symbol.asyncIterator]: receive },
+    end: () => {
+      if (!life.isDead) real.end();
+    },
+    cancel: () => {
+      if (!life.isDead) real.cancel();
+    },
+  };
+}
+
+/** TCP as the process sees it. */
+export function mortalNet(real: Net, life: Life): Net {
+  return {
+    listen: (address, onConnection) =>
+      life.pass("net.listen", `${address.host}:${address.port}`, () =>
+        real.listen(address, (connection) => {
+          life.enter("net.accept", () => {
+            onConnection(mortalConnection(connection, life));
+          });
+        }),
+      ),
+    connect: (address, timeoutMs) =>
+      life.pass("net.connect", `${address.host}:${address.port}`, async () =>
+        mortalConnection(await real.connect(address, timeoutMs), life),
+      ),
+  };
+}
+
+function mortalConnection(real: Connection, life: Life): Connection {
+  const ifAlive = (act: () => void): void => {
+    if (!life.isDead) act();
+  };
+  return {
+    remote: real.remote,
+    onData: (handler) => {
+      real.onData((chunk) => {
+        life.enter("net.data", () => {
+          handler(chunk);
+        });
+      });
+    },
+    onEnd: (handler) => {
+      real.onEnd(() => {
+        life.enter("net.end", handler);
+      });
+    },
+    onClose: (handler) => {
+      real.onClose((error) => {
+        life.enter("net.close", () => {
+          handler(error);
+        });
+      });
+    },
+    onDrain: (handler) => {
+      real.onDrain(() => {
+        life.enter("net.drain", handler);
+      });
+    },
+    write: (parts) => !life.isDead && real.write(parts),
+    pause: () => {
+      ifAlive(() => {
+        real.pause();
+      });
+    },
+    resume: () => {
+      ifAlive(() => {
+        real.resume();
+      });
+    },
+    end: () => {
+      ifAlive(() => {
+        real.end();
+      });
+    },
+    destroy: (reset) => {
+      ifAlive(() => {
+        real.destroy(reset);
+      });
+    },
+  };
+}
