@@ -39,21 +39,13 @@ const STOP_GRACE_MS = 5000;
  * for V8 as pressure: from its small initial limit it marked the whole heap five times a second, a
  * quarter of a stargate's CPU time while it replicates. Beginning at 96 MiB ends that.
  *
- * The interrupt budget is how much a function runs before V8 compiles it anew with all optimisations;
- * V8 begins with 66 KiB. Six Stargates of a young lab spent a quarter of their time on compiling some
- * 480 functions each; at four times the budget they leave those alone that hardly run (a tenth of a
- * Stargate's CPU time in a full replication, measured side by side). A hot path reaches it in moments.
+ * Only flags that every supported Node knows: one that does not would not start.
  */
 const NODE_FLAGS: Readonly<Record<string, readonly string[]>> = {
   genesis: ["--max-old-space-size=96", "--max-semi-space-size=1"],
   etcd: ["--max-old-space-size=192", "--max-semi-space-size=2"],
   wan: ["--max-old-space-size=256", "--max-semi-space-size=4"],
-  stargate: [
-    "--initial-old-space-size=96",
-    "--max-old-space-size=640",
-    "--max-semi-space-size=8",
-    "--interrupt-budget=270000",
-  ],
+  stargate: ["--initial-old-space-size=96", "--max-old-space-size=640", "--max-semi-space-size=8"],
   cerebro: ["--max-old-space-size=192", "--max-semi-space-size=2"],
 };
 /** Few arenas: glibc keeps one a thread otherwise, and none gives memory back. Threads: syncs of journal, egroups and index must not queue behind each other. */
