@@ -24,9 +24,11 @@ export interface Fabric {
   isCut(from: string, to: string): boolean;
   /** True once for each reply (or request) of the method that a test asked to lose. */
   losesReply(path: string): boolean;
+  /** The same for what a stream's handler sends. */
+  losesStreamReply(path: string): boolean;
 }
 
 export interface Pipe {
-  /** Runs `arrive` at the other end, after everything sent before. */
-  send(arrive: () => void): void;
+  /** Runs `arrive` at the other end, after everything sent before. The size counts for bandwidth only. */
+  send(arrive: () => void, sizeBytes?: number): void;
 }

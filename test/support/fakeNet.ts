@@ -151,7 +151,7 @@ class End implements Connection {
     if (this.#gone !== undefined || this.#sentEnd) return false;
     const bytes = concatBytes(parts);
     this.#unreadBytes += bytes.length;
-    this.#pipe.send(() => this.other?.arrived(bytes));
+    this.#pipe.send(() => this.other?.arrived(bytes), bytes.length);
     if (this.#unreadBytes > UNREAD_BYTES_MAX) this.#wantsDrain = true;
     return !this.#wantsDrain;
   }

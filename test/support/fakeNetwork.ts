@@ -9,11 +9,14 @@
 
 import { assert } from "../../services/base/assert.ts";
 import { AntipodeError } from "../../services/base/errors.ts";
+import { createPrng, type Prng } from "../../services/base/prng.ts";
 import type { Clock } from "../../services/platform/clock.ts";
 import type { Log } from "../../services/platform/log.ts";
 import type { Address, Net } from "../../services/platform/net.ts";
 import type { Rpc } from "../../services/platform/rpc.ts";
-import type { Fabric, Pipe } from "./fakeFabric.ts";
+import type { Fabric } from "./fakeFabric.ts";
+import { FaultSet, type Undo } from "./fakeFault.ts";
+import { FakeLine, type LineShape } from "./fakeLine.ts";
 import { createFakeNet } from "./fakeNet.ts";
 import { createFakeRpc } from "./fakeRpc.ts";
 
@@ -42,25 +45,49 @@ export interface FakeNetwork {
   /** The host's processes are gone: its ports are closed, its connections broken. */
   kill(host: string): void;
   /** The next `count` answers of unary calls are lost after the handler ran, and the caller sees a break. */
-  loseReplies(count: number, path?: string): void;
+  loseReplies(count: number, path?: string): Undo;
+  /** The next `count` messages that handlers of streams send are lost, and their streams break. */
+  loseStreamReplies(count: number, path?: string): Undo;
+  /** Delay, jitter and bandwidth of one direction, beside what `setDelay` says. */
+  shape(from: string, to: string, shape: LineShape): Undo;
+  /** One direction stands still; at the end, or after `forMs`, all of it arrives at once and in order. */
+  stall(from: string, to: string, forMs?: number): Undo;
+  /** What is open, or opened meanwhile, stays open and silent both ways, also after the end. */
+  blackHole(a: string, b: string): Undo;
+  /**
+   * The host's power is gone: its ports are closed, and what was open to it stays open and silent. New
+   * connections are refused; cut it off as well for a machine that does not answer at all.
+   */
+  vanish(host: string): void;
+  /** After so many more messages, or bytes, in this direction everything open between the two breaks. */
+  tearAfter(
+    from: string,
+    to: string,
+    after: { readonly messages: number } | { readonly bytes: number },
+  ): Undo;
+  /** Ends every fault of every line, cuts too; delays set by `setDelay` stay. */
+  undoAll(): void;
 }
 
-interface Line {
-  delayMs: number;
-  cut: boolean;
-  readonly released: Set<() => void>;
+interface LostReplies {
+  readonly path: string | undefined;
+  count: number;
 }
 
 /** A network without delay and without hosts. */
 export function createFakeNetwork(options: {
   readonly clock: Clock;
   readonly log?: Log;
+  /** For jitter. */
+  readonly prng?: Prng;
 }): FakeNetwork {
-  const lines = new Map<string, Line>();
-  const lost: { path: string | undefined; count: number }[] = [];
-  const lineOf = (from: string, to: string): Line => {
+  const lines = new Map<string, FakeLine>();
+  const lost = new FaultSet<LostReplies>();
+  const lostInStreams = new FaultSet<LostReplies>();
+  const prng = options.prng ?? createPrng(1);
+  const lineOf = (from: string, to: string): FakeLine => {
     const key = `${from}>${to}`;
-    const line = lines.get(key) ?? { delayMs: 0, cut: false, released: new Set() };
+    const line = lines.get(key) ?? new FakeLine(options.clock, prng);
     lines.set(key, line);
     return line;
   };
@@ -70,20 +97,13 @@ export function createFakeNetwork(options: {
     listeners: new Map(),
     open: new Set(),
     bind: (address, listener) => bind(fabric, address, listener),
-    pipe: (from, to) => createPipe(options.clock, lineOf(from, to)),
-    isCut: (from, to) => lineOf(from, to).cut,
-    losesReply(path) {
-      const plan = lost.find(
-        (entry) => entry.count > 0 && (entry.path === undefined || entry.path === path),
-      );
-      if (plan !== undefined) plan.count -= 1;
-      return plan !== undefined;
-    },
+    pipe: (from, to) => lineOf(from, to).pipe(),
+    isCut: (from, to) => lineOf(from, to).isCut,
+    losesReply: (path) => loses(lost, path),
+    losesStreamReply: (path) => loses(lostInStreams, path),
   };
   const setCut = (from: string, to: string, cut: boolean): void => {
-    const line = lineOf(from, to);
-    line.cut = cut;
-    if (!cut) for (const release of [...line.released]) release();
+    lineOf(from, to).setCut(cut);
   };
   const tearWhere = (
     matches: (hosts: readonly [string, string]) => boolean,
@@ -92,6 +112,13 @@ export function createFakeNetwork(options: {
     for (const item of [...fabric.open])
       if (matches(item.hosts))
         item.tear(new AntipodeError("PEER_UNREACHABLE", `the connection broke: ${what}`));
+  };
+  const tear = (a: string, b: string): void => {
+    tearWhere(([x, y]) => (x === a && y === b) || (x === b && y === a), "torn");
+  };
+  const closePorts = (host: string): void => {
+    for (const key of [...fabric.listeners.keys()])
+      if (key.startsWith(`${host}:`)) fabric.listeners.delete(key);
   };
   return {
     host: (name) => ({ net: createFakeNet(fabric, name), rpc: createFakeRpc(fabric, name) }),
@@ -113,18 +140,54 @@ export function createFakeNetwork(options: {
       setCut(a, b, false);
       setCut(b, a, false);
     },
-    tear: (a, b) => {
-      tearWhere(([x, y]) => (x === a && y === b) || (x === b && y === a), "torn");
-    },
+    tear,
     kill(host) {
-      for (const key of [...fabric.listeners.keys()])
-        if (key.startsWith(`${host}:`)) fabric.listeners.delete(key);
+      closePorts(host);
       tearWhere((hosts) => hosts.includes(host), `${host} was killed`);
     },
-    loseReplies: (count, path) => {
-      lost.push({ path, count });
+    loseReplies: (count, path) => lost.add({ path, count }),
+    loseStreamReplies: (count, path) => lostInStreams.add({ path, count }),
+    shape: (from, to, shape) => lineOf(from, to).shape(shape),
+    stall(from, to, forMs) {
+      const undo = lineOf(from, to).hold();
+      if (forMs !== undefined) options.clock.after(forMs, undo);
+      return undo;
+    },
+    blackHole(a, b) {
+      const undos = [lineOf(a, b).blackHole(), lineOf(b, a).blackHole()];
+      return () => {
+        for (const undo of undos) undo();
+      };
+    },
+    vanish(host) {
+      closePorts(host);
+      for (const [key, line] of lines) if (key.split(">").includes(host)) line.silence();
+    },
+    tearAfter(from, to, after) {
+      const undo = lineOf(from, to).cutShort({
+        ...after,
+        act: () => {
+          undo();
+          tear(from, to);
+        },
+      });
+      return undo;
+    },
+    undoAll() {
+      lost.undoAll();
+      lostInStreams.undoAll();
+      for (const line of lines.values()) line.undoAll();
     },
   };
+}
+
+function loses(plans: FaultSet<LostReplies>, path: string): boolean {
+  if (plans.isEmpty) return false;
+  const plan = plans
+    .all()
+    .find((entry) => entry.count > 0 && (entry.path === undefined || entry.path === path));
+  if (plan !== undefined) plan.count -= 1;
+  return plan !== undefined;
 }
 
 function bind(fabric: Fabric, address: Address, listener: unknown): Address {
@@ -143,30 +206,4 @@ function bind(fabric: Fabric, address: Address, listener: unknown): Address {
     });
   fabric.listeners.set(key, listener);
   return { host: address.host, port };
-}
-
-/** Items leave in order: each waits for its own delay, for the one before, and while the line is cut. */
-function createPipe(clock: Clock, line: Line): Pipe {
-  let before: Promise<void> = Promise.resolve();
-  const whenReleased = async (): Promise<void> => {
-    while (line.cut)
-      await new Promise<void>((resolve) => {
-        const release = (): void => {
-          line.released.delete(release);
-          resolve();
-        };
-        line.released.add(release);
-      });
-  };
-  return {
-    send(arrive) {
-      const delay =
-        line.delayMs === 0
-          ? Promise.resolve()
-          : new Promise<void>((resolve) => {
-              clock.after(line.delayMs, resolve);
-            });
-      before = Promise.all([before, delay]).then(whenReleased).then(arrive);
-    },
-  };
 }

@@ -160,18 +160,21 @@ function callUnary<Q, A>(
             ),
           );
         else
-          back.send(() => {
-            finish(() => {
-              try {
-                if (reply.kind === "failed") reject(reply.error(where));
-                else resolve(decodeMessage(method.response, reply.bytes));
-              } catch (error) {
-                reject(error instanceof Error ? error : new Error(messageOf(error)));
-              }
-            });
-          });
+          back.send(
+            () => {
+              finish(() => {
+                try {
+                  if (reply.kind === "failed") reject(reply.error(where));
+                  else resolve(decodeMessage(method.response, reply.bytes));
+                } catch (error) {
+                  reject(error instanceof Error ? error : new Error(messageOf(error)));
+                }
+              });
+            },
+            reply.kind === "ok" ? reply.bytes.length : 0,
+          );
       });
-    });
+    }, bytes.length);
   });
 }
 

@@ -35,7 +35,7 @@ class Direction {
     this.#untaken += 1;
     this.#pipe.send(() => {
       this.queue.push(bytes);
-    });
+    }, bytes.length);
     while (this.#untaken >= UNTAKEN_MAX && !this.#isStopped())
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
@@ -154,7 +154,21 @@ export function openFakeStream<Q, A>(
       cancelByServer,
       () => undefined,
     );
-    void binding.handle(there, { signal: abort.signal, peer: `${from}:0` }).then(
+    const answering: typeof there = {
+      ...there,
+      send(message) {
+        if (fabric.losesStreamReply(method.path))
+          breakBoth(
+            errorOfStatus(
+              grpcStatus.unavailable,
+              "the connection dropped before the answer",
+              where,
+            ),
+          );
+        return there.send(message);
+      },
+    };
+    void binding.handle(answering, { signal: abort.signal, peer: `${from}:0` }).then(
       () => {
         endFromServer(undefined);
       },
