@@ -97,7 +97,7 @@ describe("the drill", () => {
 
   // Each drill strikes every step, each time another process: over all drills every victim meets
   // several steps, and every step several victims.
-  for (const first of [0, 3, 7])
+  for (const first of [0, 2, 4, 6, 8])
     it(`ends well although a process is killed at each of its steps, from ${VICTIMS[first] ?? ""} on`, {
       timeout: 300_000,
     }, async () => {
