@@ -1,9 +1,11 @@
 /** The contract of platform/clock.ts, for the machine's clock and for virtual time. */
 
 import { describe, expect, it } from "vitest";
+import { createPrng } from "../../services/base/prng.ts";
 import { createClock } from "../../services/platform/adapters/clock.ts";
 import type { Clock } from "../../services/platform/clock.ts";
-import { createFakeClock } from "../support/fakeClock.ts";
+import { createFakeClock, type FakeClock } from "../support/fakeClock.ts";
+import { createProcessClock } from "../support/fakeProcessClock.ts";
 import { codeOfFailure } from "../support/outcome.ts";
 
 interface World {
@@ -12,10 +14,10 @@ interface World {
   readonly until: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-function fakeWorld(): World {
+function fakeWorld(view: (clock: FakeClock) => Clock = (clock) => clock): World {
   const clock = createFakeClock();
   return {
-    clock,
+    clock: view(clock),
     async until(promise) {
       let done = false;
       const settled = promise.finally(() => {
@@ -27,8 +29,17 @@ function fakeWorld(): World {
   };
 }
 
+function driftingWorld(): World {
+  return fakeWorld((world) => {
+    const clock = createProcessClock({ world, prng: createPrng(1) });
+    clock.drift(0.03);
+    return clock;
+  });
+}
+
 describe.each<[string, () => World]>([
   ["fake", fakeWorld],
+  ["of a simulated process that drifts", driftingWorld],
   ["real", () => ({ clock: createClock(), until: (promise) => promise })],
 ])("clock: %s", (_name, makeWorld) => {
   it("never fires a timer before its delay has passed", async () => {

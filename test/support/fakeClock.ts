@@ -84,7 +84,8 @@ export function createFakeClock(startMs = 0): FakeClock {
   };
 }
 
-function sleepWith(
+/** A wait made of a timer, as the contract of `sleep` wants it. */
+export function sleepWith(
   after: Clock["after"],
   delayMs: number,
   signal: AbortSignal | undefined,
