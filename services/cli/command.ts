@@ -101,6 +101,7 @@ async function runCommand(
   const onInterrupt = (): void => {
     interrupts += 1;
     if (interrupts > 1) process.exit(INTERRUPTED);
+    if (!json) tell("\nantipode: interrupted; ending what was begun. Once more to stop at once.");
     interrupt.abort(new AntipodeError("CANCELLED", "interrupted"));
   };
   process.on("SIGINT", onInterrupt);

@@ -14,6 +14,15 @@ export function labDirectory(given: string | undefined): string {
   return resolve(given ?? process.env["ANTIPODE_DIR"] ?? ".antipode");
 }
 
+/**
+ * The command as it was called, for lines that people copy: scripts/antipode says how, e.g.
+ * `scripts/antipode` before anyone has made it short.
+ */
+export function ownCommand(): string {
+  const given = process.env["ANTIPODE_SELF"];
+  return given === undefined || given === "" ? "antipode" : given;
+}
+
 /** Where this user's labs are listed: XDG's place for state when it is set. */
 function registryFolder(): string {
   const xdg = process.env["XDG_STATE_HOME"];

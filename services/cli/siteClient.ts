@@ -106,7 +106,7 @@ function isWorthRetrying(error: AntipodeError): boolean {
 function allDown(site: SitePlan, service: CvmService, cause: AntipodeError): AntipodeError {
   return new AntipodeError(
     "PEER_UNREACHABLE",
-    `no ${service} of site ${site.name} answers (${site.cvms.length} asked)`,
+    `no ${service} of site ${site.name} answers (${site.cvms.length} asked); if the site is down, name another with --site, or start it: antipode chaos start site@${site.name}`,
     { site: site.name, service },
     cause,
   );

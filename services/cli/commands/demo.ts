@@ -1,16 +1,18 @@
 /** `antipode demo`: the whole story in a minute, on a lab of its own. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { exitCode } from "../../base/errors.ts";
 import { deleteLab, downLab, upLab } from "../../lab/index.ts";
 import { addCommand, type Context, type Outcome, optional } from "../command.ts";
+import { ownCommand } from "../context.ts";
 import { runDrill } from "../demo/drill.ts";
 import { type DrillReport, reportText } from "../demo/drillReport.ts";
 import { type ImageSource, imageFromFile, imageFromMachine } from "../demo/imageSource.ts";
 import { startLabKeeper } from "../demo/labKeeper.ts";
+import { requireNewDirectory } from "../labFolder.ts";
 import { createProgress, type Progress } from "../progress.ts";
 import { shapeOf } from "./lab.ts";
 
@@ -23,8 +25,9 @@ export function addDemoCommand(program: Command): void {
     more: [
       "Starts sites A and B with 3 CVMs each, writes a disk through NBD, protects and replicates it,",
       "kills the Cerebro leader with -9 in the middle of a replication, kills every process of site A,",
-      "activates at B, reads everything back, and accounts for every acknowledged write.",
-    ].join("\n"),
+      "activates at B, reads everything back, and accounts for every acknowledged write. The lab is its",
+      "own, and deleted at the end. Exit status 0 only when every check held, 9 when one did not.",
+    ].join(" "),
     options: [
       ["--input <image>", "raw disk image to replicate (default: real files of this machine)"],
       ["--latency <duration>", "one-way delay of the links (default: 5ms)"],
@@ -41,19 +44,25 @@ async function demo(context: Context): Promise<Outcome> {
   const progress = createProgress({ json: context.json });
   const input = optional(context.options, "input");
   const image = input === undefined ? await imageFromMachine() : await imageFromFile(input);
-  // A drill that fails leaves its files for a look; one that went well leaves nothing.
+  const given = optional(context.options, "dir");
+  if (given !== undefined) await requireNewDirectory(context.directory);
   const workFolder = await mkdtemp(join(tmpdir(), "antipode-demo-"));
-  const directory =
-    optional(context.options, "dir") === undefined ? join(workFolder, "lab") : context.directory;
+  const directory = given === undefined ? join(workFolder, "lab") : context.directory;
   const history = join(workFolder, "work");
-  await context.world.diskAt(history).makeFolder("");
-  const report = await drill(context, { directory, history, image, progress, keep });
-  await rm(keep ? history : workFolder, { recursive: true, force: true });
-  return {
-    json: { ...report },
-    text: keep ? `${reportText(report)}\n\n${lookAround(directory)}` : reportText(report),
-    ...(report.ok ? {} : { exit: exitCode.checkFailed }),
-  };
+  try {
+    await context.world.diskAt(history).makeFolder("");
+    const report = await drill(context, { directory, history, image, progress, keep });
+    const text = reportText(report);
+    return {
+      json: { ...report },
+      text: keep ? `${text}\n\n${lookAround(directory)}` : text,
+      ...(report.ok ? {} : { exit: exitCode.checkFailed }),
+    };
+  } finally {
+    await rm(history, { recursive: true, force: true });
+    // Stays when the lab in it was kept.
+    await rmdir(workFolder).catch(() => undefined);
+  }
 }
 
 async function drill(
@@ -84,7 +93,7 @@ async function drill(
     bar.end();
   });
   const keeper = startLabKeeper(context, up.open);
-  let ended = false;
+  let end: "delete" | "keepFiles" | "keepRunning" = plan.keep ? "keepRunning" : "keepFiles";
   try {
     const report = await runDrill({
       context,
@@ -94,29 +103,45 @@ async function drill(
       image,
       workFolder: plan.history,
     });
-    ended = true;
+    if (report.ok && !plan.keep) end = "delete";
     return report;
+  } catch (error) {
+    if (plan.keep) context.tell(lookAfterFailure(directory));
+    // Who stops a drill has no question about it.
+    else if (context.signal.aborted) end = "delete";
+    throw error;
   } finally {
     await keeper.stop();
-    if (!plan.keep) {
-      if (ended) await deleteLab(world, directory);
-      else {
-        // What went wrong is in the logs: the processes end, the files stay.
-        await downLab(world, directory);
-        context.tell(`The lab's files and logs are kept in ${directory}`);
-      }
+    if (end === "delete") await deleteLab(world, directory);
+    if (end === "keepFiles") {
+      // What went wrong is in the logs: the processes end, the files stay.
+      await downLab(world, directory);
+      context.tell(
+        `The lab's files and logs are kept in ${directory}\n  ${ownCommand()} lab delete --dir ${directory}`,
+      );
     }
   }
 }
 
+function lookAfterFailure(directory: string): string {
+  return [
+    "The lab is still running. Look around, then end it:",
+    `  ${ownCommand()} lab status --dir ${directory}`,
+    `  ${ownCommand()} lab delete --dir ${directory}`,
+  ].join("\n");
+}
+
 function lookAround(directory: string): string {
+  const own = ownCommand();
   const at = `--dir ${directory}`;
   return [
     "The lab is still running; site A is dead, B serves the disk. Look around:",
-    `  antipode lab status ${at}`,
-    `  antipode vdisk list --site B ${at}`,
-    `  antipode recovery-point list --site B ${at}`,
-    `  antipode vdisk show disk --site B ${at}        the NBD URI that any client can open`,
-    `  antipode lab delete ${at}`,
+    `  ${own} lab status ${at}`,
+    `  ${own} vdisk list --site B ${at}`,
+    `  ${own} recovery-point list --site B ${at}`,
+    "The NBD URI that any client can open:",
+    `  ${own} vdisk show disk --site B ${at}`,
+    "End it and remove its files:",
+    `  ${own} lab delete ${at}`,
   ].join("\n");
 }

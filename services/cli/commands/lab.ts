@@ -28,6 +28,8 @@ import {
   type Outcome,
   optional,
 } from "../command.ts";
+import { ownCommand } from "../context.ts";
+import { requireUsableDirectory } from "../labFolder.ts";
 import { facts, table, timeText } from "../output.ts";
 import { createProgress } from "../progress.ts";
 
@@ -146,12 +148,14 @@ async function up(context: Context): Promise<Outcome> {
   const logLevel = levels.find((level) => level === wanted);
   if (logLevel === undefined)
     throw new AntipodeError("INVALID_ARGUMENT", `--log-level is ${levels.join(", ")}`);
+  const shape = shapeOf(options);
+  await requireUsableDirectory(directory);
   const progress = createProgress({ json: context.json });
   const bar = progress.bar("starting", "services");
   try {
     const report = await upLab(world, {
       directory,
-      ...shapeOf(options),
+      ...shape,
       autoRestart: options["restart"] !== false,
       logLevel,
       signal,
@@ -166,13 +170,24 @@ async function up(context: Context): Promise<Outcome> {
       "",
       labText(open, processes),
       "",
-      "Look around with `antipode lab status`, `antipode vdisk create disk1 --size 1GiB`; end it with",
-      "`antipode lab down`.",
+      ...nextSteps(optional(options, "dir")),
     ].join("\n");
     return { json: { upMs: Math.round(upMs), created, ...labJson(open, processes, "up") }, text };
   } finally {
     bar.end();
   }
+}
+
+/** Lines to copy: for this lab, with the command as it was called. */
+function nextSteps(dir: string | undefined): readonly string[] {
+  const at = dir === undefined ? "" : ` --dir ${dir}`;
+  const own = ownCommand();
+  return [
+    "Go on with:",
+    `  ${own} vdisk create disk1 --size 1GiB${at}`,
+    `  ${own} lab status${at}`,
+    `  ${own} lab down${at}`,
+  ];
 }
 
 async function down(context: Context): Promise<Outcome> {

@@ -206,9 +206,7 @@ class Drill {
     const abort = new AbortController();
     const done = writer.run(abort.signal);
     done.catch(() => undefined); // looked at when the writer is stopped
-    this.#note(
-      `self-verifying writer runs on ${LEDGERS.join(" and ")}, ${WRITER_RATE} writes a second`,
-    );
+    this.#note(`self-verifying writer runs on ${LEDGERS.join(", ")}: ${WRITER_RATE} writes/s`);
     return { writer, abort, done };
   }
 
@@ -277,7 +275,7 @@ class Drill {
     await this.#actions.kill([`cerebro@A/${before.cvm}`], false);
     const killedMs = this.#clock.now();
     this.#note(
-      `kill -9 of the Cerebro leader (CVM ${before.cvm}), ${job.tasksDone} of ${job.tasksTotal} tasks done and ${job.tasksRunning} running`,
+      `kill -9 of the Cerebro leader (CVM ${before.cvm}): ${job.tasksDone} of ${job.tasksTotal} tasks done, ${job.tasksRunning} running`,
     );
     const elected = async (): Promise<void> => {
       for (;;) {
@@ -455,7 +453,7 @@ class Drill {
       `write ${audit.witness?.present.gseq} is there, write ${audit.witness?.missing.gseq}, acknowledged before it was issued, is not`,
     );
     this.#check(
-      "every write acknowledged before the last recovery point was asked for is at B",
+      "B has every write acknowledged before the last snapshot was asked for",
       audit.missingRequired === 0,
       `${audit.missingRequired} are missing`,
     );

@@ -73,7 +73,11 @@ export interface DrillReport {
   readonly elapsedMs: number;
 }
 
-/** The report for people. */
+/** Digits that people see, so that a line fits 80 columns; --json has all. */
+const ROOT_DIGITS = 24;
+const SHA256_DIGITS = 48;
+
+/** The report for people: no line of its own is wider than 80 columns. */
 export function reportText(report: DrillReport): string {
   return [
     "",
@@ -99,37 +103,32 @@ export function reportText(report: DrillReport): string {
   ].join("\n");
 }
 
+/** One column a replication: so the table fits 80 columns. */
 function replicationTable(replications: readonly ReplicationReport[]): string {
-  const rows = replications.map((one) => [
-    one.recoveryPoint,
-    one.leaderKilled ? `${one.kind}, leader killed` : one.kind,
-    formatBytes(one.logicalBytes),
-    formatBytes(one.zeroBytes),
-    formatBytes(one.unchangedBytes),
-    formatBytes(one.dedupedBytes),
-    formatBytes(one.uniqueBytes),
-    formatBytes(one.compressedBytes),
-    formatBytes(one.wireBytes),
-    formatBytes(one.resentBytes),
-    formatDuration(one.durationMs),
-    `${formatBytes(Math.round((one.logicalBytes * 1000) / Math.max(1, one.durationMs)))}/s`,
-  ]);
+  const row = (title: string, cell: (one: ReplicationReport) => string): readonly string[] => [
+    title,
+    ...replications.map(cell),
+  ];
+  const bytes = (title: string, of: (one: ReplicationReport) => number): readonly string[] =>
+    row(title, (one) => formatBytes(of(one)));
   return table(
+    row("replication", (one) => one.recoveryPoint),
     [
-      "point",
-      "replication",
-      "logical",
-      "zero",
-      "unchanged",
-      "dedup",
-      "sent",
-      "compressed",
-      "wire",
-      "resent",
-      "took",
-      "rate",
+      row("kind", (one) => one.kind),
+      row("leader", (one) => (one.leaderKilled ? "killed" : "stayed")),
+      bytes("logical", (one) => one.logicalBytes),
+      bytes("  zero", (one) => one.zeroBytes),
+      bytes("  unchanged", (one) => one.unchangedBytes),
+      bytes("  deduplicated", (one) => one.dedupedBytes),
+      bytes("  sent", (one) => one.uniqueBytes),
+      bytes("sent, compressed", (one) => one.compressedBytes),
+      bytes("on the wire", (one) => one.wireBytes),
+      bytes("sent in vain", (one) => one.resentBytes),
+      row("took", (one) => formatDuration(one.durationMs)),
+      bytes("rate a second", (one) =>
+        Math.round((one.logicalBytes * 1000) / Math.max(1, one.durationMs)),
+      ),
     ],
-    rows,
   );
 }
 
@@ -141,8 +140,8 @@ function rootTable(replications: readonly ReplicationReport[]): string {
       return [
         one.recoveryPoint,
         vdisk,
-        source.slice(0, 32),
-        target.slice(0, 32),
+        source.slice(0, ROOT_DIGITS),
+        target.slice(0, ROOT_DIGITS),
         source === target ? "equal" : "DIFFERENT",
       ];
     }),
@@ -157,16 +156,21 @@ function failoverFacts(report: DrillReport): string {
     ["activated at B after", formatDuration(failover.activateMs)],
     ["first read at B after", formatDuration(failover.firstReadMs)],
     ["compared", `${formatBytes(failover.bytesCompared)}, byte for byte`],
-    ["SHA-256 at A", failover.sha256Source],
-    ["SHA-256 at B", failover.sha256Target],
+    ["SHA-256 at A", failover.sha256Source.slice(0, SHA256_DIGITS)],
+    ["SHA-256 at B", failover.sha256Target.slice(0, SHA256_DIGITS)],
     [
       "lost (RPO)",
       `${failover.lostWrites} of ${failover.acknowledgedWrites} acknowledged writes, ${formatBytes(failover.lostBytes)}, ${formatDuration(failover.rpoMs)}`,
     ],
     ["lab up in", formatDuration(lab.upMs)],
-    [
-      "memory, peak",
-      `${formatBytes(lab.pssBytesPeak)} in ${lab.processes} processes (${formatBytes(lab.rssBytesPeak)} when shared pages count for each)`,
-    ],
+    ["memory, peak", memoryText(lab)],
   ]);
+}
+
+function memoryText(lab: DrillReport["lab"]): string {
+  const { pssBytesPeak, rssBytesPeak, processes } = lab;
+  const sum = formatBytes(rssBytesPeak);
+  // Not every system tells what is shared.
+  if (pssBytesPeak === 0) return `${sum} in ${processes} processes`;
+  return `${formatBytes(pssBytesPeak)} in ${processes} processes (${sum} as a sum of RSS)`;
 }

@@ -12,6 +12,8 @@ import { facts, table } from "../../../services/cli/output.ts";
 import { createProgram } from "../../../services/cli/program.ts";
 import { progressOn } from "../../../services/cli/progress.ts";
 
+const CLEAR_LINE = "\r\u001b[K";
+
 /** Without the program's own name: "vdisk create", "demo". */
 const nameOf = (command: Command): string =>
   `${command.parent?.name() ?? ""} ${command.name()}`.replace(/^antipode /, "");
@@ -204,6 +206,71 @@ describe("output for people", () => {
     bar.end();
     bar.end();
     expect(written.match(/\n/g)).toHaveLength(1);
+  });
+
+  it("never wraps a bar on 80 columns, and keeps the time left and the reason of a wait", () => {
+    let nowMs = 0;
+    const drawn: string[] = [];
+    const sink = {
+      isTerminal: true,
+      columns: 80,
+      write: (text: string) => {
+        drawn.push(text.replace(CLEAR_LINE, ""));
+      },
+      now: () => nowMs,
+    };
+    const bar = progressOn(sink).bar("reading disk@rp-3 at A", "bytes");
+    bar.update(0, 1e9, "sent 0 B");
+    nowMs = 1000;
+    bar.update(123_456_789, 1e9, "sent 100.0 MiB");
+    expect(drawn.at(-1)).toMatch(/12% {2}117\.7 MiB {2}117\.7 MiB\/s {2}7\.1 s left/);
+    nowMs = 9000;
+    bar.update(123_456_789, 1e9, "sent 100.0 MiB, remote unreachable: the site B does not answer");
+    nowMs = 18_000;
+    bar.update(123_456_789, 1e9, "sent 100.0 MiB, remote unreachable: the site B does not answer");
+    expect(drawn.at(-1)).toMatch(/sent 100\.0 MiB, .*…$/);
+    expect(Math.max(...drawn.map((text) => text.length))).toBeLessThan(80);
+  });
+
+  it("puts a line that stays in a live bar's place, and the bar below it", () => {
+    let written = "";
+    const sink = {
+      isTerminal: true,
+      columns: 80,
+      write: (text: string) => {
+        written += text;
+      },
+      now: () => 0,
+    };
+    const progress = progressOn(sink);
+    const bar = progress.bar("copying", "items");
+    bar.update(1, 2);
+    written = "";
+    progress.line("a leader was killed");
+    expect(written.startsWith(`${CLEAR_LINE}a leader was killed\n${CLEAR_LINE}copying `)).toBe(
+      true,
+    );
+    expect(written).toContain(" 50%");
+    bar.end();
+    written = "";
+    progress.line("over");
+    expect(written).toBe("over\n");
+  });
+
+  it("does not repeat the last plain line at the end", () => {
+    let written = "";
+    const sink = {
+      isTerminal: false,
+      columns: 80,
+      write: (text: string) => {
+        written += text;
+      },
+      now: () => 0,
+    };
+    const bar = progressOn(sink).bar("copying", "items");
+    bar.update(2, 2);
+    bar.end();
+    expect(written).toBe("copying 100%  2 of 2 items\n");
   });
 
   it("writes few plain lines when piped", () => {
