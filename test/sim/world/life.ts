@@ -70,6 +70,11 @@ export class Life {
     this.#strike = { step: this.#steps + steps, act };
   }
 
+  /** What `strikeAfter` ordered will not happen. */
+  spare(): void {
+    this.#strike = undefined;
+  }
+
   /** Something from outside calls into the process. */
   enter(what: What, callback: () => void): void {
     if (this.#state === "dead") return;

@@ -151,6 +151,11 @@ export class SimProcess {
     });
   }
 
+  /** It is not killed or paused at an await any more. */
+  spare(): void {
+    this.#running?.life.spare();
+  }
+
   /** No call of it to etcd is answered and no event comes, or that is over; holds across restarts. */
   cutEtcd(isCut: boolean): void {
     this.#etcdCut = isCut;
