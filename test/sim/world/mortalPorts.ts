@@ -21,17 +21,17 @@ export interface ClockSkew {
 }
 
 /** Time as the process sees it. */
-export function mortalClock(real: Clock, life: Life, skew: ClockSkew): Clock {
+export function mortalClock(clock: Clock, life: Life, skew: ClockSkew): Clock {
   return {
-    now: () => monotonicMs(real.now() * skew.rate + skew.offsetMs),
-    wall: () => wallMs(Math.floor(real.wall() + skew.wallOffsetMs())),
+    now: () => monotonicMs(clock.now() * skew.rate + skew.offsetMs),
+    wall: () => wallMs(Math.floor(clock.wall() + skew.wallOffsetMs())),
     after: (delayMs, callback) =>
-      real.after(delayMs / skew.rate, () => {
+      clock.after(delayMs / skew.rate, () => {
         life.enter("timer", callback);
       }),
     sleep: (delayMs, signal) =>
-      life.pass("sleep", "", () => real.sleep(delayMs / skew.rate, signal)),
-    yield: () => life.pass("yield", "", () => real.yield()),
+      life.pass("sleep", "", () => clock.sleep(delayMs / skew.rate, signal)),
+    yield: () => life.pass("yield", "", () => clock.yield()),
   };
 }
 
