@@ -2,15 +2,15 @@
 
 import type { Command } from "commander";
 import { AntipodeError } from "../../base/errors.ts";
-import { callGenesis, type OpenLab, runStateOf } from "../../lab/index.ts";
+import { callGenesis, type OpenLab } from "../../lab/index.ts";
 import { CerebroService } from "../../platform/wire/cerebro.ts";
 import { GenesisService, type ServiceStatus } from "../../platform/wire/genesis.ts";
 import { parseTarget, targetHelp } from "../chaosTarget.ts";
 import { addCommand, addNoun, type Context, type Outcome } from "../command.ts";
 import { table } from "../output.ts";
 import { callSite, siteOf } from "../siteClient.ts";
-
-type SignalName = "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT";
+import { type SignalName, signalGenesis } from "./chaosGenesis.ts";
+import { addChaosRunCommands } from "./chaosRun.ts";
 
 export function addChaosCommands(program: Command): void {
   const noun = addNoun(program, "chaos", "kill, freeze and start processes");
@@ -52,6 +52,7 @@ export function addChaosCommands(program: Command): void {
     examples: ["chaos start site@A", "chaos start stargate@A/1"],
     run: start,
   });
+  addChaosRunCommands(noun);
 }
 
 async function listServices(context: Context, open: OpenLab): Promise<readonly ServiceStatus[]> {
@@ -117,22 +118,6 @@ async function send(
       ["service", "pid", "got"],
       sent.map(({ id, pid }) => [id, pid, signal]),
     ),
-  };
-}
-
-async function signalGenesis(
-  context: Context,
-  open: OpenLab,
-  signal: SignalName,
-): Promise<Outcome> {
-  // By its record, not by asking it: a frozen one does not answer.
-  const state = await runStateOf(context.world, open);
-  const handle = state.kind === "down" ? undefined : state.run.genesis;
-  const reached = handle !== undefined && (await context.world.processes.signal(handle, signal));
-  if (!reached) throw new AntipodeError("PROCESS_NOT_FOUND", "genesis has no process now");
-  return {
-    json: { signal, services: [{ id: "genesis", pid: handle.pid }] },
-    text: table(["service", "pid", "got"], [["genesis", handle.pid, signal]]),
   };
 }
 

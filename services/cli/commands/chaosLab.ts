@@ -1,0 +1,157 @@
+/** A running lab as the chaos runner needs it (services/chaos/runner.ts): each order one or two calls. */
+
+import { assert } from "../../base/assert.ts";
+import type {
+  Action,
+  ChaosLab,
+  Protection,
+  RunnerLease,
+  Scenario,
+  View,
+} from "../../chaos/index.ts";
+import { callGenesis, type OpenLab, openRunningLab } from "../../lab/index.ts";
+import { CerebroService, type Job } from "../../platform/wire/cerebro.ts";
+import { GenesisService } from "../../platform/wire/genesis.ts";
+import { VdiskService } from "../../platform/wire/stargate.ts";
+import { WanService } from "../../platform/wire/wan.ts";
+import type { Context } from "../command.ts";
+import type { SiteActions } from "../demo/siteActions.ts";
+import { callSite } from "../siteClient.ts";
+import { signalGenesis } from "./chaosGenesis.ts";
+import { callWan } from "./chaosWan.ts";
+
+/** A look at a site that may be sick: another CVM is asked soon. */
+const LOOK_MS = 1500;
+
+/** Jobs that the run has started, and where. */
+export interface StartedJob {
+  readonly site: string;
+  readonly id: string;
+}
+
+export interface ChaosLabParts {
+  readonly context: Context;
+  readonly open: OpenLab;
+  readonly actions: SiteActions;
+  readonly scenario: Scenario;
+  readonly onReplication: (job: StartedJob) => void;
+  /** Before a pd is activated at its other site: its writers end. */
+  readonly onActivate: (pd: string) => Promise<void>;
+}
+
+/** The lab for the runner. Healing works after an interruption too. */
+export function createChaosLab(parts: ChaosLabParts): ChaosLab {
+  const { context, open, actions, scenario } = parts;
+  const { world } = context;
+  const injectProcesses = async (
+    { holder, ttlMs }: RunnerLease,
+    ids: readonly string[],
+    signal: "SIGSTOP" | "SIGKILL",
+  ): Promise<void> => {
+    const request = { holder, ttlMs, ids, signal };
+    await callGenesis(world, open, GenesisService.injectFault, request);
+  };
+  return {
+    async view(target): Promise<View> {
+      const { services } = await callGenesis(world, open, GenesisService.list, {});
+      const leaderCvm = target.kind === "leader" ? (await actions.leader(target.site)).cvm : 0;
+      const ownerCvm =
+        target.kind === "owner" ? await ownerOf(parts, target.site, target.vdisk) : 0;
+      const isRunning = (one: (typeof services)[number]): boolean => one.pid > 0 && !one.paused;
+      return {
+        services: services.map((one) => ({ ...one, isRunning: isRunning(one) })),
+        leaderCvm,
+        ownerCvm,
+      };
+    },
+    async kill(ids) {
+      await actions.kill(ids, false);
+    },
+    async killGenesis() {
+      await signalGenesis(context, open, "SIGKILL");
+      await openRunningLab(world, open.directory);
+    },
+    async restart(ids) {
+      await callGenesis(world, open, GenesisService.restart, { ids });
+    },
+    freeze: (lease, ids) => injectProcesses(lease, ids, "SIGSTOP"),
+    leaveDead: (lease, ids) => injectProcesses(lease, ids, "SIGKILL"),
+    async changeLinks(lease, links, change) {
+      const request = { ...lease, links, ...change };
+      await callWan(world, open, WanService.injectFault, request);
+    },
+    async renew(lease) {
+      await Promise.all([
+        callGenesis(world, open, GenesisService.renewFaults, lease),
+        callWan(world, open, WanService.renewFaults, lease),
+      ]);
+    },
+    async heal(holder) {
+      // Processes first: the wan process may be one of them.
+      await callGenesis(world, open, GenesisService.healFaults, { holder });
+      await callWan(world, open, WanService.healFaults, { holder });
+    },
+    act: (action) => act(parts, action),
+    async movingJobs() {
+      const all = await Promise.all(scenario.sites.map((site) => jobsOf(parts, site.name)));
+      return all
+        .flat()
+        .filter(({ job }) => job.state === "RUNNING" && job.tasksRunning > 0)
+        .map(({ site, job }) => jobKey({ site, id: job.id }));
+    },
+  };
+}
+
+/** Identity of a job over all sites. */
+export function jobKey(job: StartedJob): string {
+  return `${job.site}/${job.id}`;
+}
+
+/** The protection of a pd; the scenario was checked. */
+export function protectionOf(scenario: Scenario, pd: string): Protection {
+  const found = scenario.protection.find((one) => one.pd === pd);
+  assert(found !== undefined, "a scenario names only its own pds");
+  return found;
+}
+
+async function act(parts: ChaosLabParts, { kind, pd }: Action): Promise<void> {
+  const { actions, scenario } = parts;
+  const { at, to } = protectionOf(scenario, pd);
+  switch (kind) {
+    case "snapshot":
+      await actions.snapshot(at, pd);
+      return;
+    case "replicate": {
+      // "" is the newest recovery point.
+      const job = await actions.startReplication(at, pd, "", to);
+      parts.onReplication({ site: at, id: job.id });
+      return;
+    }
+    case "activate":
+      await parts.onActivate(pd);
+      await actions.activate(to, pd, "");
+      return;
+  }
+}
+
+async function ownerOf(parts: ChaosLabParts, site: string, name: string): Promise<number> {
+  const plan = parts.actions.site(site);
+  const call = { service: "stargate" } as const;
+  return (await callSite(parts.context, plan, call, VdiskService.showVdisk, { name })).owner;
+}
+
+/** A site's jobs by the first CVM that answers; none when no one does. */
+async function jobsOf(
+  parts: ChaosLabParts,
+  site: string,
+): Promise<readonly { readonly site: string; readonly job: Job }[]> {
+  const { rpc } = parts.context.world;
+  for (const cvm of parts.actions.site(site).cvms) {
+    const look = rpc
+      .connect(cvm.cerebro)
+      .unary(CerebroService.listJobs, {}, { deadlineMs: LOOK_MS });
+    const answer = await look.catch(() => undefined);
+    if (answer !== undefined) return answer.jobs.map((job) => ({ site, job }));
+  }
+  return [];
+}

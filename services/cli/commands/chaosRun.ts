@@ -1,0 +1,236 @@
+/** `antipode chaos run|lint|heal`: scenarios of faults, and the undoing of everything. */
+
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { AntipodeError, codeOf, exitCode } from "../../base/errors.ts";
+import { formatDuration } from "../../base/units.ts";
+import { describeStep, parseScenario, type Scenario, timelineOf } from "../../chaos/index.ts";
+import { callGenesis, deleteLab, downLab, type OpenLab, upLab } from "../../lab/index.ts";
+import { GenesisService } from "../../platform/wire/genesis.ts";
+import { WanService } from "../../platform/wire/wan.ts";
+import { addCommand, type Context, type Outcome, optional } from "../command.ts";
+import { table } from "../output.ts";
+import { createProgress } from "../progress.ts";
+import { type ChaosReport, runScenario } from "./chaosScenario.ts";
+import { callWan } from "./chaosWan.ts";
+import { shapeOf } from "./lab.ts";
+
+const SEEDS = 0x1_0000_0000;
+
+/** Adds to the noun `chaos`. */
+export function addChaosRunCommands(noun: Command): void {
+  addCommand(noun, {
+    usage: "run <file>",
+    summary: "run a scenario, then heal, converge, compare, and judge each promise",
+    more: [
+      "Without --dir on a lab of its own, which is deleted afterwards; with --dir on the lab that runs there.",
+      "Every fault is held by a lease: it undoes itself within 10 s when this command dies.",
+      "Exit code 9: a promise is violated, or one that the scenario asserts was never tested.",
+    ].join("\n"),
+    options: [
+      ["--dry-run", "only print the time line"],
+      ["--seed <number>", "instead of the scenario's: decides targets and writes"],
+      ["--keep", "leave the lab of its own running"],
+    ],
+    examples: ["chaos run deploy/chaos/leader-kill.yaml", "chaos run flap.yaml --seed 7 --json"],
+    run: (context, [file]) => run(context, file ?? ""),
+  });
+  addCommand(noun, {
+    usage: "lint <file>",
+    summary: "check a scenario without running it",
+    examples: ["chaos lint deploy/chaos/leader-kill.yaml"],
+    run: async (_, [file]) => {
+      const scenario = await readScenario(file ?? "");
+      const steps = timelineOf(scenario).length;
+      return {
+        json: { ok: true, name: scenario.name, steps },
+        text: `${scenario.name}: good, ${steps} steps`,
+      };
+    },
+  });
+  addCommand(noun, {
+    usage: "heal",
+    summary: "undo everything: frozen processes go on, dead ones start, links are healed",
+    more: "Safe at any time and as often as you like. Latency and bandwidth that `link set` gave stay.",
+    examples: ["chaos heal"],
+    run: heal,
+  });
+}
+
+async function readScenario(file: string): Promise<Scenario> {
+  const { parseYaml } = await import("../../platform/adapters/yaml.ts");
+  const text = await readFile(file, "utf8").catch((cause: unknown) => {
+    throw new AntipodeError("INVALID_ARGUMENT", `${file} cannot be read`, { file }, cause);
+  });
+  return parseScenario(parseYaml(text, file));
+}
+
+async function run(context: Context, file: string): Promise<Outcome> {
+  const scenario = await readScenario(file);
+  const seed = seedOf(context, scenario);
+  if (context.options["dryRun"] === true) return dryRun(scenario, seed);
+  const progress = createProgress({ json: context.json });
+  const tell = (line: string): void => {
+    progress.line(line);
+  };
+  const workFolder = await mkdtemp(join(tmpdir(), "antipode-chaos-"));
+  const work = join(workFolder, "work");
+  await context.world.diskAt(work).makeFolder("");
+  const own = optional(context.options, "dir") === undefined;
+  let report: ChaosReport;
+  if (own) report = await onOwnLab(context, { scenario, seed, workFolder, work, tell });
+  else {
+    const open = await context.lab();
+    requireShape(open, scenario);
+    report = await runScenario({ context, open, scenario, seed, workFolder: work, tell });
+  }
+  // A run that went wrong leaves its files for a look.
+  if (report.ok && !(own && context.options["keep"] === true))
+    await rm(workFolder, { recursive: true, force: true });
+  else context.tell(`histories and copies are kept in ${workFolder}`);
+  return {
+    json: { ...report, reproduce: `antipode chaos run ${file} --seed ${seed}` },
+    text: reportText(report, file),
+    ...(report.ok ? {} : { exit: exitCode.checkFailed }),
+  };
+}
+
+async function onOwnLab(
+  context: Context,
+  plan: {
+    readonly scenario: Scenario;
+    readonly seed: number;
+    readonly workFolder: string;
+    readonly work: string;
+    readonly tell: (line: string) => void;
+  },
+): Promise<ChaosReport> {
+  const { scenario, seed, tell } = plan;
+  const directory = join(plan.workFolder, "lab");
+  const names = scenario.sites.map((site) => site.name).join(",");
+  const cvms = scenario.sites.map((site) => site.cvms).join(",");
+  const { shape, given } = shapeOf({ ...context.options, sites: names, cvms });
+  const { open } = await upLab(context.world, {
+    directory,
+    shape,
+    given,
+    autoRestart: true,
+    logLevel: "info",
+    signal: context.signal,
+    onProgress: () => undefined,
+  });
+  let good = false;
+  try {
+    const report = await runScenario({
+      context,
+      open,
+      scenario,
+      seed,
+      workFolder: plan.work,
+      tell,
+    });
+    good = report.ok;
+    return report;
+  } finally {
+    if (context.options["keep"] === true) tell(`the lab is still running: --dir ${directory}`);
+    else if (good) await deleteLab(context.world, directory);
+    else {
+      // What went wrong is in the logs: the processes end, the files stay.
+      await downLab(context.world, directory);
+      tell(`the lab's files and logs are kept in ${directory}`);
+    }
+  }
+}
+
+/** The scenario's names must mean something in this lab. */
+function requireShape(open: OpenLab, scenario: Scenario): void {
+  for (const { name, cvms } of scenario.sites) {
+    const site = open.plan.sites.find((one) => one.name === name);
+    if (site === undefined || site.cvms.length < cvms)
+      throw new AntipodeError(
+        "INVALID_ARGUMENT",
+        `the scenario needs a site ${name} with ${cvms} CVMs, and this lab has ${site?.cvms.length ?? 0} there`,
+        { site: name },
+      );
+  }
+}
+
+function seedOf(context: Context, scenario: Scenario): number {
+  const text = optional(context.options, "seed");
+  if (text === undefined)
+    return scenario.seed ?? new DataView(context.world.random.bytes(4).buffer).getUint32(0);
+  const seed = /^\d{1,10}$/.test(text) ? Number(text) : SEEDS;
+  if (seed >= SEEDS)
+    throw new AntipodeError("INVALID_ARGUMENT", `--seed is from 0 to ${SEEDS - 1}, not "${text}"`);
+  return seed;
+}
+
+function dryRun(scenario: Scenario, seed: number): Outcome {
+  const steps = timelineOf(scenario).map(({ atMs, id, step }) => ({
+    atMs,
+    id,
+    what: describeStep(step),
+  }));
+  const rows = steps.map(({ atMs, id, what }) => [formatDuration(atMs), id, what]);
+  const end = "then: heal, converge, compare, verdicts on";
+  return {
+    json: { name: scenario.name, seed, steps, assert: scenario.assert },
+    text: `${scenario.name}\n\n${table(["at", "step", "what"], rows)}\n\n${end} ${scenario.assert.join(", ")}`,
+  };
+}
+
+function reportText(report: ChaosReport, file: string): string {
+  const steps = report.steps.map(({ atMs, what, struck, problem }) => [
+    formatDuration(atMs),
+    what,
+    problem === "" ? struck.join(", ") : `not done: ${problem}`,
+  ]);
+  const verdicts = report.verdicts.map(({ invariant, verdict, found }) => [
+    invariant,
+    verdict,
+    found,
+  ]);
+  return [
+    table(["at", "what", "struck"], steps),
+    "",
+    table(["promise", "verdict", "found"], verdicts),
+    "",
+    `${report.ok ? "good" : "NOT GOOD"} after ${formatDuration(report.elapsedMs)}; again: antipode chaos run ${file} --seed ${report.seed}`,
+  ].join("\n");
+}
+
+/** By leases first, which puts links back to what they were; then whatever else is frozen, dead or cut. */
+async function heal(context: Context): Promise<Outcome> {
+  const open = await context.lab();
+  const { world, signal } = context;
+  const everybody = { holder: "" };
+  const { faults } = await callGenesis(world, open, GenesisService.healFaults, everybody, signal);
+  const { services } = await callGenesis(world, open, GenesisService.list, {}, signal);
+  const frozen = services.filter((one) => one.paused).map((one) => one.id);
+  const dead = services.filter((one) => one.state === "dead").map((one) => one.id);
+  if (frozen.length > 0) {
+    const request = { ids: frozen, signal: "SIGCONT", stayDead: false } as const;
+    await callGenesis(world, open, GenesisService.kill, request, signal).catch((error: unknown) => {
+      // They died meanwhile: genesis starts them.
+      if (codeOf(error) !== "PROCESS_NOT_FOUND") throw error;
+    });
+  }
+  if (dead.length > 0) await callGenesis(world, open, GenesisService.start, { ids: dead }, signal);
+  const links = open.plan.sites.length < 2 ? [] : await healLinks(context, open);
+  const healed = [...new Set([...faults, ...frozen, ...dead, ...links])];
+  return {
+    json: { healed },
+    text: healed.length === 0 ? "nothing was broken" : `healed: ${healed.join(", ")}`,
+  };
+}
+
+async function healLinks(context: Context, open: OpenLab): Promise<readonly string[]> {
+  const { world } = context;
+  const { faults } = await callWan(world, open, WanService.healFaults, { holder: "" });
+  const { links } = await callWan(world, open, WanService.show, {});
+  const cut = links.filter((link) => link.cut).map(({ from, to }) => ({ from, to }));
+  await callWan(world, open, WanService.heal, { links: cut });
+  return [...faults, ...cut.map(({ from, to }) => `${from}>${to}`)];
+}
