@@ -185,7 +185,7 @@ export const errorTable = {
     "EPERM",
     "conflict",
     "never",
-    "Nothing to do: the protection domain is active here.",
+    "Nothing to do when it is active here; `pd activate --force` takes it over from the other site.",
   ),
   PD_IN_USE: row(
     "failedPrecondition",

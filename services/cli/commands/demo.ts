@@ -46,23 +46,25 @@ async function demo(context: Context): Promise<Outcome> {
   const image = input === undefined ? await imageFromMachine() : await imageFromFile(input);
   const given = optional(context.options, "dir");
   if (given !== undefined) await requireNewDirectory(context.directory);
-  const workFolder = await mkdtemp(join(tmpdir(), "antipode-demo-"));
-  const directory = given === undefined ? join(workFolder, "lab") : context.directory;
-  const history = join(workFolder, "work");
+  const directory = given === undefined ? await ownFolder("antipode-demo-") : context.directory;
+  const history = await ownFolder("antipode-work-");
   try {
-    await context.world.diskAt(history).makeFolder("");
     const report = await drill(context, { directory, history, image, progress, keep });
     const text = reportText(report);
     return {
-      json: { ...report },
+      json: keep ? { ...report, directory } : { ...report },
       text: keep ? `${text}\n\n${lookAround(directory)}` : text,
       ...(report.ok ? {} : { exit: exitCode.checkFailed }),
     };
   } finally {
     await rm(history, { recursive: true, force: true });
-    // Stays when the lab in it was kept.
-    await rmdir(workFolder).catch(() => undefined);
+    // A lab that did not come up leaves the empty folder that was made for it; any other is not empty.
+    if (given === undefined) await rmdir(directory).catch(() => undefined);
   }
+}
+
+async function ownFolder(prefix: string): Promise<string> {
+  return mkdtemp(join(tmpdir(), prefix));
 }
 
 async function drill(
