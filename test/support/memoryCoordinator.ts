@@ -5,7 +5,8 @@
  */
 
 import { AntipodeError } from "../../services/base/errors.ts";
-import { type CoreLimits, EtcdCore } from "../../services/etcd/index.ts";
+import type { Prng } from "../../services/base/prng.ts";
+import type { CoreLimits, EtcdCore } from "../../services/etcd/index.ts";
 import { inRange, keyRange } from "../../services/etcd/keys.ts";
 import {
   byRevision,
@@ -20,6 +21,14 @@ import type { Coordinator, Watch, WatchHandlers } from "../../services/platform/
 import { RpcStatusError } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
 import { type Event, make, RangeRequest } from "../../services/platform/wire/etcd.ts";
+import {
+  type Ambiguity,
+  type EtcdBackup,
+  EtcdServerFaults,
+  emptyCore,
+  restoredCore,
+} from "./fakeEtcdFaults.ts";
+import type { Undo } from "./fakeFault.ts";
 
 const EXPIRY_TICK_MS = 50;
 /** How long a call to a server that does not answer takes to fail. */
@@ -37,11 +46,38 @@ export interface MemoryConnection extends Coordinator {
 }
 
 export interface MemoryEtcd {
+  /** The server's core of now: another one after `restore` and `wipe`. */
   readonly core: EtcdCore;
   connect(): MemoryConnection;
   /** Ends a lease as an administrator, or a confused server, does. */
   revoke(leaseId: string): void;
   compact(revision: number): void;
+  /** Compacts all history: a watch that is behind is told so, and must list again. */
+  compactAll(): void;
+  /** Leases end although they were renewed: a random `count` of those that live. @returns their ids */
+  expireEarly(prng: Prng, count?: number): readonly string[];
+  /** All live leases end at once, as after a thaw of etcd's leader. */
+  revokeAll(): void;
+  /** No lease ends, however late its renewal is; those that are over end after it. */
+  holdExpiry(): Undo;
+  /** Nobody gets an answer. Afterwards every lease has its full time again, as after a restart. */
+  outage(): Undo;
+  /**
+   * Nobody gets an answer, but what was asked is carried out at the thaw, when its callers have long given
+   * up. Leases whose time is over end then: before those requests or after, as the generator says.
+   */
+  freeze(prng: Prng): Undo;
+  /** Transactions fail for their callers: some happened, some did not. */
+  ambiguous(ambiguity: Ambiguity): Undo;
+  /** Events come so much later, and all at once. */
+  slowWatches(delayMs: number): Undo;
+  backup(): EtcdBackup;
+  /** The server comes back as it was at the backup: revisions and epochs go back, watches wait for the old ones. */
+  restore(backup: EtcdBackup): void;
+  /** The server comes back with nothing. */
+  wipe(): void;
+  /** Ends every fault of the server; those of connections, and what was revoked or lost, stay. */
+  undoAll(): void;
 }
 
 interface OpenWatch {
@@ -61,60 +97,142 @@ interface Faults {
 
 /** A store at revision 1 whose leases run by this clock. */
 export function createMemoryEtcd(clock: Clock, limits?: CoreLimits): MemoryEtcd {
-  const core = new EtcdCore(limits);
-  core.begin({ clusterId: "1", memberId: "2", leaseNext: 1000 });
-  const watches = new Set<OpenWatch>();
+  let life = 0;
   let isDelivering = false;
-
-  const deliverSoon = (): void => {
-    core.takeEffects();
+  const faults = new EtcdServerFaults();
+  const store: Store = {
+    core: emptyCore(limits, life),
+    clock,
+    faults,
+    watches: new Set(),
+    deliverSoon,
+  };
+  const deliverAll = (): void => {
+    isDelivering = false;
+    for (const watch of [...store.watches]) deliver(store, watch);
+  };
+  function deliverSoon(): void {
+    store.core.takeEffects();
     if (isDelivering) return;
     isDelivering = true;
-    queueMicrotask(() => {
-      isDelivering = false;
-      for (const watch of [...watches]) deliver(core, watches, watch);
-    });
-  };
+    if (faults.watchDelayMs > 0) clock.after(faults.watchDelayMs, deliverAll);
+    else queueMicrotask(deliverAll);
+  }
   const tick = (): void => {
-    core.expire(clock.now());
+    if (faults.expires) store.core.expire(clock.now());
     deliverSoon();
     clock.after(EXPIRY_TICK_MS, tick);
   };
   clock.after(EXPIRY_TICK_MS, tick);
 
-  const act = <A>(decide: () => A): A => {
+  const act = (decide: () => void): void => {
     try {
-      return decide();
+      decide();
     } finally {
       deliverSoon();
     }
   };
+  const revoke = (leaseId: string): void => {
+    act(() => void store.core.leaseRevoke({ ID: leaseId }, clock.now()));
+  };
+  const compact = (revision: number): void => {
+    act(() => void store.core.compact({ revision, physical: false }, clock.now()));
+  };
+  const liveLeases = (): string[] => store.core.leases.all().map((lease) => lease.id);
+  const replace = (core: EtcdCore): void => {
+    act(() => {
+      store.core = core;
+    });
+  };
   return {
-    core,
-    connect: () => connect({ core, clock, watches, deliverSoon }),
-    revoke: (leaseId) => {
-      act(() => void core.leaseRevoke({ ID: leaseId }, clock.now()));
+    get core() {
+      return store.core;
     },
-    compact: (revision) => {
-      act(() => void core.compact({ revision, physical: false }, clock.now()));
+    connect: () => connect(store),
+    revoke,
+    compact,
+    compactAll() {
+      const { revision, compactRevision } = store.core.keyspace;
+      if (revision > compactRevision) compact(revision);
+    },
+    expireEarly(prng, count = 1) {
+      const live = liveLeases();
+      const ended: string[] = [];
+      while (ended.length < count && live.length > 0)
+        ended.push(...live.splice(prng.below(live.length), 1));
+      for (const id of ended) revoke(id);
+      return ended;
+    },
+    revokeAll() {
+      for (const id of liveLeases()) revoke(id);
+    },
+    holdExpiry: () => faults.holdExpiry(),
+    outage: () =>
+      faults.outage(() => {
+        act(() => {
+          store.core.leases.renewAll(clock.now());
+        });
+      }),
+    freeze: (prng) =>
+      faults.freeze((requests) => {
+        act(() => {
+          thaw(store, requests, prng);
+        });
+      }),
+    ambiguous: (ambiguity) => faults.makeAmbiguous(ambiguity),
+    slowWatches: (delayMs) =>
+      faults.slowWatches(delayMs, () => {
+        queueMicrotask(deliverAll);
+      }),
+    backup() {
+      store.core.takeEffects();
+      return store.core.contents();
+    },
+    restore(backup) {
+      life += 1;
+      replace(restoredCore(backup, { limits, life, nowMs: clock.now() }));
+    },
+    wipe() {
+      life += 1;
+      replace(emptyCore(limits, life));
+    },
+    undoAll() {
+      faults.undoAll();
     },
   };
 }
 
+/** What a frozen server does first when it goes on: its late requests, or the leases that are over. */
+function thaw(store: Store, requests: readonly (() => void)[], prng: Prng): void {
+  const expire = (): void => {
+    store.core.expire(store.clock.now());
+  };
+  const expiresFirst = prng.below(2) === 0;
+  if (expiresFirst) expire();
+  for (const request of requests) request();
+  if (!expiresFirst) expire();
+}
+
 interface Store {
-  readonly core: EtcdCore;
+  core: EtcdCore;
   readonly clock: Clock;
+  /** Of the server; those of a connection are its own. */
+  readonly faults: EtcdServerFaults;
   readonly watches: Set<OpenWatch>;
   readonly deliverSoon: () => void;
 }
 
 function connect(store: Store): MemoryConnection {
-  const { core, clock, watches, deliverSoon } = store;
+  const { clock, watches, deliverSoon } = store;
   const faults: Faults = { isCut: false, isBlind: false, answersToLose: 0, closed: false };
 
   const call = async <A>(decide: () => A): Promise<A> => {
     if (faults.closed) throw new AntipodeError("CANCELLED", "the connection is closed");
-    if (faults.isCut) {
+    if (faults.isCut || store.faults.isDown || store.faults.isFrozen) {
+      if (store.faults.isFrozen && !faults.isCut)
+        store.faults.keepForThaw(() => {
+          carryOutLate(decide);
+        });
       await clock.sleep(TIMEOUT_MS);
       throw new AntipodeError("COORDINATOR_UNAVAILABLE", "etcd does not answer");
     }
@@ -126,18 +244,21 @@ function connect(store: Store): MemoryConnection {
   };
   return {
     get: (key) =>
-      call(() => core.range(make(RangeRequest, prefixRange(key))).kvs.map(fromKeyValue)).then(
+      call(() => store.core.range(make(RangeRequest, prefixRange(key))).kvs.map(fromKeyValue)).then(
         (found) => found.find((entry) => entry.key === key),
       ),
     list: (prefix) =>
-      call(() => core.range(make(RangeRequest, prefixRange(prefix)))).then(({ kvs }) => ({
+      call(() => store.core.range(make(RangeRequest, prefixRange(prefix)))).then(({ kvs }) => ({
         entries: kvs.map(fromKeyValue),
-        revision: core.keyspace.revision,
+        revision: store.core.keyspace.revision,
       })),
     async transact(transaction) {
-      const result = await call(() => fromTxn(core.txn(toTxn(transaction), clock.now())));
-      if (faults.answersToLose === 0) return result;
-      faults.answersToLose -= 1;
+      const fate = store.faults.fateOf();
+      if (fate === "requestLost")
+        throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the request was lost");
+      const result = await call(() => fromTxn(store.core.txn(toTxn(transaction), clock.now())));
+      if (faults.answersToLose === 0 && fate === "answered") return result;
+      if (fate === "answered") faults.answersToLose -= 1;
       throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the answer was lost");
     },
     watch(prefix, fromRevision, handlers): Watch {
@@ -152,16 +273,17 @@ function connect(store: Store): MemoryConnection {
       };
     },
     grantLease: (ttlMs) =>
-      call(() => core.leaseGrant({ TTL: Math.ceil(ttlMs / SECOND_MS), ID: "0" }, clock.now())).then(
-        ({ ID, TTL }) => ({ id: ID, ttlMs: TTL * SECOND_MS }),
-      ),
+      call(() =>
+        store.core.leaseGrant({ TTL: Math.ceil(ttlMs / SECOND_MS), ID: "0" }, clock.now()),
+      ).then(({ ID, TTL }) => ({ id: ID, ttlMs: TTL * SECOND_MS })),
     renewLease: (id) =>
-      call(() => core.leaseKeepAlive({ ID: id }, clock.now())).then(({ TTL }) =>
+      call(() => store.core.leaseKeepAlive({ ID: id }, clock.now())).then(({ TTL }) =>
         TTL > 0 ? TTL * SECOND_MS : undefined,
       ),
     revokeLease: (id) =>
       call(() => {
-        if (core.leases.get(id) !== undefined) core.leaseRevoke({ ID: id }, clock.now());
+        if (store.core.leases.get(id) !== undefined)
+          store.core.leaseRevoke({ ID: id }, clock.now());
       }),
     close() {
       faults.closed = true;
@@ -195,9 +317,19 @@ function attempt<A>(decide: () => A): A {
   }
 }
 
-function deliver(core: EtcdCore, watches: Set<OpenWatch>, watch: OpenWatch): void {
+/** A refusal finds nobody any more whom it could be told. */
+function carryOutLate(decide: () => unknown): void {
+  try {
+    decide();
+  } catch (error) {
+    if (!(error instanceof RpcStatusError)) throw error;
+  }
+}
+
+function deliver({ core, faults, watches }: Store, watch: OpenWatch): void {
   const { keyspace } = core;
   const { isCut, isBlind, closed } = watch.connection;
+  if (faults.isDown || faults.isFrozen) return;
   if (isCut || isBlind || closed || watch.next > keyspace.revision) return;
   if (watch.next < keyspace.compactRevision) {
     watches.delete(watch);
