@@ -46,7 +46,13 @@ export interface WriterWorld {
   /** Where the journal lies: outside the lab. */
   readonly disk: Disk;
   readonly log: Log;
+  /** Told of every write in the turn in which it is issued or answered, for an exact order of events. */
+  readonly observe?: (event: WriterEvent) => void;
 }
+
+export type WriterEvent =
+  | { readonly kind: "issued" | "acknowledged"; readonly write: PlannedWrite }
+  | { readonly kind: "failed"; readonly write: PlannedWrite; readonly error: AntipodeError };
 
 export interface WriterConfig {
   readonly vdisks: readonly {
@@ -65,6 +71,8 @@ export interface WriterConfig {
   readonly queueDepth: number;
   /** Writes a second on average; as fast as they are answered when absent. */
   readonly ratePerSecond?: number;
+  /** Between an answer and the write that follows it, on average; none when absent. */
+  readonly thinkMs?: number;
   /** Ends by itself after this; until the signal when absent. */
   readonly durationMs?: number;
   readonly historyPath: string;
@@ -103,6 +111,8 @@ export class SvwWriter {
   #flushTimer: Timer | undefined;
   #counts = { issued: 0, acknowledged: 0, unknown: 0, bytes: 0, damaged: 0 };
   #outstanding = 0;
+  /** Writes that wait for `thinkMs` to pass. */
+  #thinking = 0;
   #onDrained: (() => void) | undefined;
   #failure: Error | undefined;
 
@@ -209,7 +219,8 @@ export class SvwWriter {
     const generator = this.#generator;
     const journal = this.#journal;
     if (generator === undefined || journal === undefined) return;
-    while (!this.#stop.signal.aborted && this.#outstanding < this.#config.queueDepth) {
+    const { queueDepth } = this.#config;
+    while (!this.#stop.signal.aborted && this.#outstanding + this.#thinking < queueDepth) {
       if (journal.isFull) {
         void this.#flush(journal);
         return;
@@ -245,11 +256,13 @@ export class SvwWriter {
     const nowMs = this.#world.clock.now();
     const bytes = generator.fill(write, Math.round(nowMs * NS_PER_MS));
     journal.append({ kind: "inv", ...recordOf(write) });
+    this.#world.observe?.({ kind: "issued", write });
     this.#outstanding += 1;
     this.#counts.issued += 1;
     link.write(write.lba, bytes).then(
       () => {
         journal.append({ kind: "ack", ...recordOf(write) });
+        this.#world.observe?.({ kind: "acknowledged", write });
         this.#latency.record(this.#world.clock.now() - dueAtMs);
         this.#counts.acknowledged += 1;
         this.#counts.bytes += bytes.length;
@@ -260,6 +273,7 @@ export class SvwWriter {
         if (!(error instanceof AntipodeError)) throw error;
         const errno = Number(error.details["errno"] ?? 0);
         journal.append({ kind: "err", ...recordOf(write), bodySeed: errno });
+        this.#world.observe?.({ kind: "failed", write, error });
         this.#counts.unknown += 1;
         generator.onUnknown(write);
         link.onUnknown(write.lba, write.parts);
@@ -271,6 +285,14 @@ export class SvwWriter {
   #settle(): void {
     this.#outstanding -= 1;
     if (this.#outstanding === 0) this.#onDrained?.();
+    const { thinkMs } = this.#config;
+    if (thinkMs !== undefined) {
+      this.#thinking += 1;
+      this.#world.clock.after(2 * thinkMs * this.#pace.unit(), () => {
+        this.#thinking -= 1;
+        this.#pump();
+      });
+    }
     this.#pump();
   }
 
