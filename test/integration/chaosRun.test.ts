@@ -52,6 +52,8 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
       .map((link) => link.from);
 
   beforeAll(async () => {
+    // What runs leave behind for a look goes away with the test's own folder.
+    process.env["TMPDIR"] = cli.base;
     await cli.json("lab", "up", "--sites", "A,B", "--cvms", "2,1", ...at);
   });
   afterAll(() => cli.cleanUp());
