@@ -51,8 +51,10 @@ async function demo(context: Context): Promise<Outcome> {
   try {
     const report = await drill(context, { directory, history, image, progress, keep });
     const text = reportText(report);
+    // Standard output is the object's alone, and a lab that runs on must not be forgotten.
+    if (keep && context.json) context.tell(lookAround(directory));
     return {
-      json: keep ? { ...report, directory } : { ...report },
+      json: { ...report },
       text: keep ? `${text}\n\n${lookAround(directory)}` : text,
       ...(report.ok ? {} : { exit: exitCode.checkFailed }),
     };
