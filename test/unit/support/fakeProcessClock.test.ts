@@ -110,11 +110,11 @@ describe("a pause", () => {
   });
 
   it("holds sleeps and yields too", async () => {
-    const { world, own } = rig();
+    const { world, own: clock } = rig();
     const done: string[] = [];
-    const undo = own.pause();
-    void own.sleep(5).then(() => done.push("sleep"));
-    void own.yield().then(() => done.push("yield"));
+    const undo = clock.pause();
+    void clock.sleep(5).then(() => done.push("sleep"));
+    void clock.yield().then(() => done.push("yield"));
     await world.tick(50);
     expect(done).toEqual([]);
     undo();
