@@ -80,7 +80,7 @@ export async function takeOver(
   let markers: readonly Lsn[];
   try {
     // All of the own tail is read before any other copy is touched: rot in it must cost only this copy.
-    markers = await adoptTail(replica, state, (one) => {
+    markers = await adoptTail({ replica, state, epoch: seat.epoch }, (one) => {
       overlay.apply(one);
     });
     await levelListed(world, { id: replica.vdiskId, log, replica, fromMs: levelFromMs }, seat);
@@ -306,16 +306,20 @@ async function levelListed(
   target.log.configure(asEpoch(seat.epoch), peers);
 }
 
-/** Applies the undrained tail; returns where its markers are. */
+/**
+ * Applies the undrained tail; returns where its markers are.
+ * @throws AntipodeError `NOT_OWNER` when another CVM took over meanwhile: it may have drained this copy further
+ */
 async function adoptTail(
-  replica: OplogReplica,
-  state: MapState,
+  { replica, state, epoch }: { replica: OplogReplica; state: MapState; epoch: number },
   apply: (record: OplogRecord) => void,
 ): Promise<readonly Lsn[]> {
   const markers: Lsn[] = [];
   const { lastLsn } = replica.state();
   for (let from = state.drainedLsn + 1; from <= lastLsn; from += LEVEL_BATCH_RECORDS) {
     const to = Math.min(lastLsn, from + LEVEL_BATCH_RECORDS - 1);
+    if (replica.state().promisedEpoch > epoch)
+      throw new AntipodeError("NOT_OWNER", "another CVM took over first");
     for (const record of await replica.read(asLsn(from), asLsn(to))) {
       apply(record);
       if (record.kind === "marker") markers.push(record.lsn);
