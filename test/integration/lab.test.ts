@@ -214,7 +214,7 @@ describe("labs beside other things", () => {
   it("P10: a directory that cannot be made is a typed failure", async () => {
     writeFileSync(join(cli.base, "file"), "");
     const error = await cli.failure("lab", "up", "--dir", join(cli.base, "file", "lab"));
-    expect([error.code, error.exit]).toEqual(["DISK_FAILED", 8]);
+    expect([error.code, error.exit]).toEqual(["INVALID_ARGUMENT", 2]);
   });
 
   it("P10: a damaged lab.json is told, and nothing is changed", async () => {
