@@ -21,6 +21,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   "COORDINATOR_UNAVAILABLE",
   "COORDINATOR_CONFLICT",
   "OWNER_UNAVAILABLE",
+  "PEERS_UNAVAILABLE",
 ]);
 
 export type CvmService = "stargate" | "cerebro";
