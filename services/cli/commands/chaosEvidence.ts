@@ -18,17 +18,10 @@ import { CerebroService, type RecoveryPoint } from "../../platform/wire/cerebro.
 import type { Context } from "../command.ts";
 import { compareWithCopy, keepCopy } from "../demo/diskCopy.ts";
 import type { SiteActions } from "../demo/siteActions.ts";
+import { quietLog } from "../quietLog.ts";
 import { callSite } from "../siteClient.ts";
 
 const nothing = (): void => undefined;
-const quiet = {
-  debug: nothing,
-  info: nothing,
-  warn: nothing,
-  error: nothing,
-  fatal: nothing,
-  child: () => quiet,
-};
 
 export interface EvidenceWorld {
   readonly context: Context;
@@ -64,7 +57,7 @@ export class Writers {
       );
       const { queueDepth, ratePerSecond } = workload;
       const writer = new SvwWriter(
-        { net, clock, disk: context.world.diskAt(workFolder), log: quiet },
+        { net, clock, disk: context.world.diskAt(workFolder), log: quietLog },
         {
           vdisks,
           runId: index + 1,

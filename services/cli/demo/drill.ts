@@ -21,6 +21,7 @@ import type { UpReport } from "../../lab/index.ts";
 import type { Job, RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import type { Context } from "../command.ts";
 import type { Progress } from "../progress.ts";
+import { quietLog } from "../quietLog.ts";
 import { compareWithCopy, type DiskComparison, type DiskDigest, keepCopy } from "./diskCopy.ts";
 import type {
   Check,
@@ -193,7 +194,7 @@ class Drill {
     );
     const disk = context.world.diskAt(workFolder);
     const writer = new SvwWriter(
-      { net: context.world.net, clock: this.#clock, disk, log: quiet },
+      { net: context.world.net, clock: this.#clock, disk, log: quietLog },
       {
         vdisks,
         runId: 1,
@@ -465,16 +466,6 @@ interface RunningWriter {
   readonly abort: AbortController;
   readonly done: Promise<WriterStatus>;
 }
-
-const nothing = (): void => undefined;
-const quiet = {
-  debug: nothing,
-  info: nothing,
-  warn: nothing,
-  error: nothing,
-  fatal: nothing,
-  child: () => quiet,
-};
 
 async function* shifted(
   source: AsyncIterable<Uint8Array>,

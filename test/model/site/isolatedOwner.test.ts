@@ -4,21 +4,13 @@
  */
 
 import { describe, expect, it } from "vitest";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
 import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+import { ownerOf } from "../../support/siteLooks.ts";
 
 const BLOCK = 4096;
 const old = new Uint8Array(BLOCK).fill(1);
 const fresh = new Uint8Array(BLOCK).fill(2);
-
-async function ownerOf(site: SimulatedSite): Promise<number> {
-  const { entries } = await site.wait(site.etcd.connect().list(siteKeys.owners));
-  const [entry] = entries;
-  if (entry === undefined) throw new Error("no vDisk");
-  return decodeOwner(entry.value).owner;
-}
 
 function setCut(site: SimulatedSite, victim: number, isCut: boolean): void {
   for (const cvm of site.cvms) {
@@ -41,7 +33,7 @@ describe("an owner that is cut off from its site", () => {
       await site.createVdisk("disk", 4 * MIB, 3);
       const first = await site.wait(site.openDisk("disk", 1));
       await site.wait(first.write(0, old));
-      const victim = await ownerOf(site);
+      const victim = (await ownerOf(site)).owner;
       const elsewhere = await site.wait(site.openDisk("disk", 1 + (victim % 3)));
       await site.wait(elsewhere.read(0, BLOCK));
 
@@ -68,7 +60,7 @@ describe("an owner that is cut off from its site", () => {
         await site.createVdisk("disk", 4 * MIB, replicationFactor);
         const first = await site.wait(site.openDisk("disk", 1));
         await site.wait(first.write(0, old));
-        const victim = await ownerOf(site);
+        const victim = (await ownerOf(site)).owner;
         const there = await site.wait(site.openDisk("disk", victim));
         await site.wait(there.read(0, BLOCK));
 
@@ -93,7 +85,7 @@ describe("an owner that is cut off from its site", () => {
           reads.push(read);
           await site.clock.tick(50);
         }
-        expect([written, (await ownerOf(site)) === victim, stale]).toEqual([true, false, []]);
+        expect([written, (await ownerOf(site)).owner === victim, stale]).toEqual([true, false, []]);
 
         let acknowledged = false;
         const write = there.write(BLOCK, old).then(() => {

@@ -4,24 +4,14 @@
  */
 
 import { describe, expect, it } from "vitest";
-import type { OwnerRecord } from "../../../services/base/siteRecords.ts";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
 import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+import { ownerOf } from "../../support/siteLooks.ts";
 
 const SLOT_BYTES = 4096;
 const WRITES = 24;
 const OPLOG = "oplog/";
 const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
-
-async function ownerOf(site: SimulatedSite): Promise<OwnerRecord> {
-  const etcd = site.etcd.connect();
-  const { entries } = await site.wait(etcd.list(siteKeys.owners));
-  const [entry] = entries;
-  if (entry === undefined) throw new Error("no vDisk");
-  return decodeOwner(entry.value);
-}
 
 /** Flips a byte inside the data of one record that is not drained. */
 function rot(site: SimulatedSite, cvm: number, fill: number): void {

@@ -5,35 +5,13 @@
 
 import { describe, expect, it } from "vitest";
 import type { OwnerRecord } from "../../../services/base/siteRecords.ts";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
-import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+import { simulatedSite } from "../../support/simulatedSite.ts";
+import { ownerOf, rotRecord } from "../../support/siteLooks.ts";
 
 const SLOT_BYTES = 4096;
 const WRITES = 24;
 const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
-
-async function ownerOf(site: SimulatedSite): Promise<OwnerRecord> {
-  const { entries } = await site.wait(site.etcd.connect().list(siteKeys.owners));
-  const [entry] = entries;
-  if (entry === undefined) throw new Error("no vDisk");
-  return decodeOwner(entry.value);
-}
-
-/** Flips a byte inside the data of one record that is not drained. */
-function rot(site: SimulatedSite, cvm: number, fill: number): void {
-  const disk = site.diskOf(cvm);
-  for (const path of disk.paths().filter((one) => one.startsWith("oplog/"))) {
-    const bytes = disk.content(path) ?? new Uint8Array(0);
-    for (let at = 0; at + SLOT_BYTES <= bytes.length; at += 8)
-      if (bytes.subarray(at, at + SLOT_BYTES).every((byte) => byte === fill)) {
-        disk.corrupt(path, at + 100);
-        return;
-      }
-  }
-  throw new Error("the record is not in the journal");
-}
 
 /** What is read after these CVMs were killed, the last batch of each has rotted, and all are back. */
 async function rotEnds(
@@ -51,7 +29,7 @@ async function rotEnds(
     const victims = choose(await ownerOf(site));
     for (const victim of victims) {
       site.kill(victim);
-      rot(site, victim, WRITES);
+      rotRecord(site, victim, { fill: WRITES, bytes: SLOT_BYTES });
       site.start(victim);
     }
     await site.clock.tickUntil(() => site.cvms.every((cvm) => site.isRunning(cvm)), 30_000);

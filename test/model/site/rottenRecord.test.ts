@@ -4,38 +4,15 @@
  */
 
 import { describe, expect, it } from "vitest";
-import type { OwnerRecord } from "../../../services/base/siteRecords.ts";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
 import type { NbdClient } from "../../../services/guest/index.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
 import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+import { ownerOf, rotRecord } from "../../support/siteLooks.ts";
 
 const SLOT_BYTES = 4096;
 const WRITES = 24;
 const ROTTEN = 12;
 const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
-
-async function ownerOf(site: SimulatedSite): Promise<OwnerRecord> {
-  const { entries } = await site.wait(site.etcd.connect().list(siteKeys.owners));
-  const [entry] = entries;
-  if (entry === undefined) throw new Error("no vDisk");
-  return decodeOwner(entry.value);
-}
-
-/** Flips a byte inside the data of one record that is not drained. */
-function rot(site: SimulatedSite, cvm: number, fill: number): void {
-  const disk = site.diskOf(cvm);
-  for (const path of disk.paths().filter((one) => one.startsWith("oplog/"))) {
-    const bytes = disk.content(path) ?? new Uint8Array(0);
-    for (let at = 0; at + SLOT_BYTES <= bytes.length; at += 8)
-      if (bytes.subarray(at, at + SLOT_BYTES).every((byte) => byte === fill)) {
-        disk.corrupt(path, at + 100);
-        return;
-      }
-  }
-  throw new Error("the record is not in the journal");
-}
 
 /** A vDisk with records in its log only, nothing of them in memory, and one of them rotten at the owner. */
 async function rotten(
@@ -53,7 +30,7 @@ async function rotten(
   for (let i = 0; i < WRITES; i++)
     await site.wait(client.write(i * SLOT_BYTES, new Uint8Array(SLOT_BYTES).fill(i + 1)));
   const { owner } = await ownerOf(site);
-  rot(site, owner, ROTTEN);
+  rotRecord(site, owner, { fill: ROTTEN, bytes: SLOT_BYTES });
   return { site, owner, client };
 }
 
@@ -105,7 +82,7 @@ describe("a record that rots at an owner that serves", () => {
     const { site, owner, client } = await rotten(2);
     try {
       const peer = (await ownerOf(site)).peers.find((cvm) => cvm !== owner) ?? 0;
-      rot(site, peer, ROTTEN);
+      rotRecord(site, peer, { fill: ROTTEN, bytes: SLOT_BYTES });
       await site.clock.tick(20_000);
       await expect(site.wait(client.read(0, SLOT_BYTES))).rejects.toThrow(/record 12 .*"disk"/);
       await site.clock.tick(60_000);

@@ -4,19 +4,11 @@
  */
 
 import { describe, expect, it } from "vitest";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
 import { type SimulatedSite, simulatedSite } from "../../support/simulatedSite.ts";
+import { ownerOf } from "../../support/siteLooks.ts";
 
 const block = new Uint8Array(4096).fill(1);
-
-async function ownerOf(site: SimulatedSite): Promise<number> {
-  const { entries } = await site.wait(site.etcd.connect().list(siteKeys.owners));
-  const [entry] = entries;
-  if (entry === undefined) throw new Error("no vDisk");
-  return decodeOwner(entry.value).owner;
-}
 
 async function siteWithDisk(): Promise<SimulatedSite> {
   const site = await simulatedSite({ seed: 1, cvms: 3 });
@@ -30,7 +22,7 @@ describe("a Stargate whose view is not there yet", () => {
   it("lets forwarded requests wait when it was restarted and has not read etcd (P9)", async () => {
     const site = await siteWithDisk();
     try {
-      const owner = await ownerOf(site);
+      const owner = (await ownerOf(site)).owner;
       const client = await site.wait(site.openDisk("disk", 1 + (owner % 3)));
       await site.wait(client.write(0, block));
       site.kill(owner);
