@@ -26,6 +26,9 @@ export interface StoreOutcome {
   readonly duplicateBytes: number;
 }
 
+/** Whether something is there: known to be, denied by everybody who could have it, or somebody did not answer. */
+export type Presence = "yes" | "no" | "unknown";
+
 /**
  * All chunks of the site, wherever they lie. Placement: rendezvous hashing of the fingerprint gives
  * every chunk its ordered list of CVMs; the first live ones hold it; a read walks the list.
@@ -51,9 +54,14 @@ export interface ChunkSpace {
     replicationFactor: number,
     expected?: "new" | "unknown",
   ): Promise<StoreOutcome>;
-  /** For each fingerprint: does every CVM that should hold it have it? */
+  /** For each fingerprint: does every CVM that should hold it have it? One that does not answer has not. */
   present(
     fingerprints: readonly Fingerprint[],
     replicationFactor: number,
   ): Promise<readonly boolean[]>;
+  /**
+   * For each fingerprint: is a good copy anywhere at the site? "no" when every CVM has denied it or shown
+   * rot; silence is no answer.
+   */
+  locate(fingerprints: readonly Fingerprint[]): Promise<readonly Presence[]>;
 }

@@ -95,6 +95,10 @@ export function createMemoryChunkSpace(codec: Codec): MemoryChunkSpace {
         counts.asked += fingerprints.length;
         return fingerprints.map((f) => chunks.has(toHex(f)));
       }),
+    locate: (fingerprints) =>
+      Promise.resolve(
+        fingerprints.map((f) => (chunks.has(toHex(f)) && !rotten.has(toHex(f)) ? "yes" : "no")),
+      ),
   };
   return space;
 }

@@ -168,8 +168,8 @@ async function checkRoots(
     if (disk.root === "") continue;
     const { present: here } = await callStargate(
       site,
-      VdiskService.hasRoot,
-      { root: disk.root, replicationFactor: 1 },
+      VdiskService.locateRoot,
+      { root: disk.root },
       VDISK_DEADLINE_MS,
     );
     if (!here)

@@ -232,6 +232,7 @@ export const RootName = message(pkg("RootName"), {
   root: field.string(1),
   replicationFactor: field.uint32(2),
 });
+export const LocateRootRequest = message(pkg("LocateRootRequest"), { root: field.string(1) });
 export const RootPresence = message(pkg("RootPresence"), { present: field.bool(1) });
 
 const vdiskService = pkg("VdiskService");
@@ -255,4 +256,6 @@ export const VdiskService = {
   verify: method(vdiskService, "Verify", "serverStream", VerifyRequest, VerifyProgress),
   /** Does the site hold this root on every CVM that should? */
   hasRoot: method(vdiskService, "HasRoot", "unary", RootName, RootPresence),
+  /** Is one good copy of this root anywhere at the site? `PEERS_UNAVAILABLE` when it is not known. */
+  locateRoot: method(vdiskService, "LocateRoot", "unary", LocateRootRequest, RootPresence),
 } as const;

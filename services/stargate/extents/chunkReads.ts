@@ -11,7 +11,7 @@ import { assert, present } from "../../base/assert.ts";
 import { equalBytes, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
 import { type Codec, codecPlain } from "../../platform/codec.ts";
-import type { Fingerprint, StoredChunk } from "../chunks.ts";
+import type { Fingerprint, Presence, StoredChunk } from "../chunks.ts";
 import type { LocalCopy } from "./localReader.ts";
 import type { Site } from "./site.ts";
 
@@ -25,6 +25,8 @@ interface Search {
   /** CVMs still to be asked, best first. */
   readonly candidates: number[];
   readonly badAt: number[];
+  /** A CVM that may hold it did not say whether it does. */
+  isOpen: boolean;
   lastError: AntipodeError | undefined;
   found: StoredChunk | undefined;
 }
@@ -49,6 +51,27 @@ export class ChunkReads {
   async find(
     fingerprints: readonly Fingerprint[],
   ): Promise<readonly (StoredChunk | AntipodeError)[]> {
+    const { found, searches } = await this.#walk(fingerprints);
+    for (const search of searches) found[search.slot] = this.#conclude(search);
+    return fingerprints.map((_, slot) => present(found[slot], "every fingerprint has its answer"));
+  }
+
+  /** See ChunkSpace. */
+  async locate(fingerprints: readonly Fingerprint[]): Promise<readonly Presence[]> {
+    const { searches } = await this.#walk(fingerprints);
+    const presences = fingerprints.map((): Presence => "yes");
+    for (const search of searches)
+      if (this.#conclude(search) instanceof AntipodeError)
+        presences[search.slot] = search.isOpen ? "unknown" : "no";
+    return presences;
+  }
+
+  /** Asks the own store, then the others one after the other for what is still missing. */
+  async #walk(fingerprints: readonly Fingerprint[]): Promise<{
+    /** What the own store has, by place in the call. */
+    readonly found: (StoredChunk | AntipodeError | undefined)[];
+    readonly searches: readonly Search[];
+  }> {
     const found: (StoredChunk | AntipodeError | undefined)[] = [];
     const searches = await this.#askHere(fingerprints, found);
     for (let round = 1; round < this.#site.memberCount; round++) {
@@ -64,8 +87,7 @@ export class ChunkReads {
       if (byCvm.size === 0) break;
       await Promise.all(Array.from(byCvm, ([cvm, group]) => this.#askFor(cvm, group)));
     }
-    for (const search of searches) found[search.slot] = this.#conclude(search);
-    return fingerprints.map((_, slot) => present(found[slot], "every fingerprint has its answer"));
+    return { found, searches };
   }
 
   /**
@@ -99,6 +121,7 @@ export class ChunkReads {
       }
       const search = this.#begin(fingerprint, slot, live);
       search.lastError = lastError;
+      search.isOpen = lastError !== undefined;
       if (copy !== undefined) this.#note(search, cvm, copy);
       searches.push(search);
     }
@@ -118,7 +141,15 @@ export class ChunkReads {
       ...suspects.sort(others.filter((other) => live.has(other))),
       ...others.filter((other) => !live.has(other)),
     ];
-    return { fingerprint, slot, candidates, badAt: [], lastError: undefined, found: undefined };
+    return {
+      fingerprint,
+      slot,
+      candidates,
+      badAt: [],
+      isOpen: false,
+      lastError: undefined,
+      found: undefined,
+    };
   }
 
   async #askFor(cvm: number, group: readonly Search[]): Promise<void> {
@@ -128,7 +159,10 @@ export class ChunkReads {
       copies = await this.#site.ask(cvm, (holder) => holder.get(fingerprints));
     } catch (error) {
       if (!(error instanceof AntipodeError)) throw error;
-      for (const search of group) search.lastError = error;
+      for (const search of group) {
+        search.lastError = error;
+        search.isOpen = true;
+      }
       return;
     }
     assert(copies.length === group.length, "a holder answers for every fingerprint");
@@ -148,6 +182,7 @@ export class ChunkReads {
         return;
       case "failed":
         search.lastError = copy.error;
+        search.isOpen = true;
         return;
       case "corrupt":
         search.lastError = copy.error;

@@ -8,6 +8,7 @@
  * C3 A bad copy is rewritten at its holder from a copy that matches the fingerprint (P7).
  * C4 One fingerprint is fetched once however many ask for it at a time.
  * C5 Cache, bytes under way and repairs are bounded.
+ * C6 `locate` says "no" only when every CVM has said so.
  */
 
 import { assert, present } from "../../base/assert.ts";
@@ -18,7 +19,7 @@ import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
 import type { RpcClient } from "../../platform/rpc.ts";
 import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
-import type { ChunkSpace, Fingerprint, StoredChunk } from "../chunks.ts";
+import type { ChunkSpace, Fingerprint, Presence, StoredChunk } from "../chunks.ts";
 import { ChunkCache } from "./chunkCache.ts";
 import { ChunkReads, plainBytes } from "./chunkReads.ts";
 import { ChunkWrites } from "./chunkWrites.ts";
@@ -235,6 +236,10 @@ class Space implements SiteChunkSpace {
       }),
     );
     return isPresent;
+  }
+
+  locate(fingerprints: readonly Fingerprint[]): Promise<readonly Presence[]> {
+    return this.#reads.locate(fingerprints);
   }
 
   /** `undefined` when the CVM does not answer: then nothing is known to be there. */

@@ -3,7 +3,7 @@
  * verification. Long work streams its progress and ends with its caller.
  */
 
-import { AntipodeError, codeOf } from "../../base/errors.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Log } from "../../platform/log.ts";
@@ -17,7 +17,7 @@ import {
 import { VdiskService } from "../../platform/wire/stargate.ts";
 import type { BlockMap } from "../blockmap/blockMap.ts";
 import { rootFromHex } from "../blockmap/fingerprints.ts";
-import type { ChunkSpace, Fingerprint } from "../chunks.ts";
+import type { ChunkSpace } from "../chunks.ts";
 import { ship } from "./ship.ts";
 import { diffRegions, verifyRoot } from "./verify.ts";
 
@@ -34,7 +34,7 @@ export interface RootServiceWorld {
 
 const NO_BASE = new Uint8Array(0);
 
-/** plan, ship, diff, verify, hasRoot. */
+/** plan, ship, diff, verify, hasRoot, locateRoot. */
 export function rootBindings(world: RootServiceWorld): readonly Binding[] {
   const { space, blockMap } = world;
   return [
@@ -61,9 +61,20 @@ export function rootBindings(world: RootServiceWorld): readonly Binding[] {
     serveUnary(VdiskService.hasRoot, async (request) => {
       const root = rootFromHex(request.root);
       if (root === undefined) return { present: true };
-      if (request.replicationFactor === 1) return { present: await isReadable(space, root) };
       const [present] = await space.present([root], request.replicationFactor);
       return { present: present === true };
+    }),
+    serveUnary(VdiskService.locateRoot, async (request) => {
+      const root = rootFromHex(request.root);
+      if (root === undefined) return { present: true };
+      const [presence] = await space.locate([root]);
+      if (presence === "unknown")
+        throw new AntipodeError(
+          "PEERS_UNAVAILABLE",
+          "only a CVM that does not answer may have this root",
+          { root: request.root },
+        );
+      return { present: presence === "yes" };
     }),
     serveStream(VdiskService.ship, async (stream, { signal }) => {
       const request = await only(stream);
@@ -121,22 +132,4 @@ function feeder<A>(stream: RpcStream<A, unknown>): {
     },
     flushed: () => last,
   };
-}
-
-/**
- * Is one copy anywhere at this site? A CVM that does not answer is no answer.
- * @throws AntipodeError `PEERS_UNAVAILABLE` when only a CVM that does not answer may have it
- */
-async function isReadable(
-  space: Pick<ChunkSpace, "readStored">,
-  root: Fingerprint,
-): Promise<boolean> {
-  try {
-    await space.readStored([root]);
-    return true;
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== "CHUNK_NOT_FOUND" && code !== "CHUNK_CORRUPT") throw error;
-    return false;
-  }
 }

@@ -269,6 +269,11 @@ export class SimSite {
     };
   }
 
+  #hasRoot(root: string): Promise<{ readonly present: boolean }> {
+    const present = root === "" || (!this.forgetOnce.delete(root) && this.held.has(root));
+    return Promise.resolve({ present });
+  }
+
   /** Bindings of one CVM's Stargate. */
   bindings(cvm: number, rpc: Rpc): readonly Binding[] {
     const { clock } = this.#options;
@@ -289,10 +294,8 @@ export class SimSite {
       serveUnary(VdiskService.plan, ({ root, baseRoot, sizeBytes }) =>
         Promise.resolve(this.plan(root, baseRoot, sizeBytes)),
       ),
-      serveUnary(VdiskService.hasRoot, ({ root }) => {
-        const present = root === "" || (!this.forgetOnce.delete(root) && this.held.has(root));
-        return Promise.resolve({ present });
-      }),
+      serveUnary(VdiskService.hasRoot, ({ root }) => this.#hasRoot(root)),
+      serveUnary(VdiskService.locateRoot, ({ root }) => this.#hasRoot(root)),
       serveUnary(VdiskService.createContainer, async (container) => {
         await this.#options.coordinator.transact({
           when: [],

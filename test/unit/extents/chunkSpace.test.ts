@@ -166,6 +166,30 @@ describe("chunk space", () => {
     expect(await world.run(rejection(space.readStored(absent)))).toBe("CHUNK_NOT_FOUND");
   });
 
+  it("finds a chunk wherever a good copy lies, and takes silence for no answer (C6, P10)", async () => {
+    const world = await createSiteWorld(3);
+    const [chunk] = chunksOf(1, 1);
+    if (chunk === undefined) throw new Error("one chunk");
+    const [first = 0, second = 0, last = 0] = orderOf(chunk, 3);
+    await world.store(last).put([chunk]);
+    const ask = (from: number): Promise<readonly string[]> =>
+      world.run(world.space(from).locate([chunk.fingerprint, ...fingerprintsOf(chunksOf(900, 1))]));
+    for (const from of [1, 2, 3]) expect(await ask(from)).toEqual(["yes", "no"]);
+    world.network.kill(world.host(second));
+    expect(await ask(first)).toEqual(["yes", "unknown"]);
+    world.disk(last).corrupt(EGROUP_1, 200);
+    expect(await ask(first)).toEqual(["unknown", "unknown"]);
+    expect(await ask(last)).toEqual(["unknown", "unknown"]);
+  });
+
+  it("denies a chunk whose every copy is rotten (C6, P7)", async () => {
+    const world = await createSiteWorld(2);
+    const chunks = chunksOf(1, 1);
+    await world.run(world.space(1).store(chunks, 2));
+    for (const cvm of [1, 2]) world.disk(cvm).corrupt(EGROUP_1, 200);
+    expect(await world.run(world.space(1).locate(fingerprintsOf(chunks)))).toEqual(["no"]);
+  });
+
   for (const reader of [1, 2, 3])
     it(`never returns rot and writes bad copies anew, read at CVM ${reader} (C2, C3, P7)`, async () => {
       const world = await createSiteWorld(3);
