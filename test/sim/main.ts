@@ -83,9 +83,8 @@ function failuresOf(result: RunResult): readonly string[] {
 
 async function runSeed(seed: number, options: Options): Promise<boolean> {
   const config = drawConfig(seed, options.untilMs);
-  const onEvent = options.trace ? printEvent : undefined;
   const startedMs = performance.now();
-  const result = await runConfig(config, onEvent);
+  const result = await runConfig(config, options.trace ? { onEvent: printEvent } : {});
   const wallMs = performance.now() - startedMs;
   const failures = [...failuresOf(result)];
   if (options.twice && (await runConfig(config)).traceHash !== result.traceHash)

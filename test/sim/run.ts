@@ -12,13 +12,14 @@ import { CerebroService } from "../../services/platform/wire/cerebro.ts";
 import { VdiskService } from "../../services/platform/wire/stargate.ts";
 import type { Convergence, GroupVdisk, RunRecord, Verdict } from "./check/contracts.ts";
 import { judgeRun } from "./check/judge.ts";
-import { type FaultKind, faultClasses, pick, type SimConfig } from "./config.ts";
+import { faultClasses, type SimConfig } from "./config.ts";
 import { converge } from "./converge.ts";
 import { inject } from "./faults.ts";
 import { GroupWriter } from "./groupWriter.ts";
 import { Operator, PD } from "./operator.ts";
 import { readFinal, readPoints } from "./readings.ts";
 import { type OpenFault, Recorder } from "./record.ts";
+import { drawSchedule, type PlannedFault } from "./replay/schedule.ts";
 import type { TraceEvent } from "./trace.ts";
 import { seedOf } from "./world/site.ts";
 import { CONTAINER, createWorld, memberOf, type World } from "./world/world.ts";
@@ -41,21 +42,28 @@ export interface RunResult {
   readonly virtualMs: number;
   readonly traceHash: string;
   readonly tail: readonly TraceEvent[];
+  /** What was to strike. */
+  readonly schedule: readonly PlannedFault[];
   /** Faults as they were injected, one line each. */
   readonly faults: readonly string[];
 }
 
-/** Runs a configuration; equal configurations give equal results. */
-export async function runConfig(
-  config: SimConfig,
-  onEvent?: (event: TraceEvent) => void,
-): Promise<RunResult> {
+export interface RunOptions {
+  /** In place of the faults that the configuration draws. */
+  readonly schedule?: readonly PlannedFault[];
+  /** Sees every event of the trace. */
+  readonly onEvent?: (event: TraceEvent) => void;
+}
+
+/** Runs a configuration; equal configurations and schedules give equal results. */
+export async function runConfig(config: SimConfig, options: RunOptions = {}): Promise<RunResult> {
+  const { schedule = drawSchedule(config), onEvent } = options;
   const world = await createWorld({
     ...config,
     sites: ["A", "B", "C"].slice(0, config.sites).map((name) => sitePlan(config, name)),
     ...(onEvent !== undefined && { onEvent }),
   });
-  const run = new Run(config, world);
+  const run = new Run(config, world, schedule);
   const verdicts: Verdict[] = [];
   try {
     verdicts.push(...(await run.play()));
@@ -76,6 +84,7 @@ export async function runConfig(
     virtualMs: world.clock.now(),
     traceHash: world.trace.hash(),
     tail: world.trace.tail(),
+    schedule,
     faults: run.recorder.faults.map(
       ({ kind, what, from, until }) =>
         `${from.ms.toFixed(1)} to ${until?.ms.toFixed(1) ?? "the end"}: ${kind} ${what}`,
@@ -91,9 +100,11 @@ class Run {
   readonly #operator: Operator;
   readonly #writers: GroupWriter[] = [];
   readonly #open = new Map<OpenFault, () => void>();
+  readonly #schedule: readonly PlannedFault[];
   #convergence: Convergence | undefined;
 
-  constructor(config: SimConfig, world: World) {
+  constructor(config: SimConfig, world: World, schedule: readonly PlannedFault[]) {
+    this.#schedule = schedule;
     this.#config = config;
     this.#world = world;
     this.recorder = new Recorder(() => world.clock.now());
@@ -179,20 +190,18 @@ class Run {
 
   /** Lets time pass and faults strike. */
   async #strike(): Promise<void> {
-    const { faults, faultEveryMs, faultLastsMs, untilMs, seed } = this.#config;
     const { clock } = this.#world;
-    const prng = createPrng(seedOf(seed, "faults"));
-    const endMs = clock.now() + untilMs;
-    for (;;) {
-      const pauseMs = prng.unit() * 2 * faultEveryMs;
-      if (clock.now() + pauseMs >= endMs || faults.length === 0) break;
-      await clock.tick(pauseMs);
-      this.#injectOne(pick(prng, faults), prng.unit() * 2 * faultLastsMs, prng.uint32());
+    const beginMs = clock.now();
+    const passTo = (ms: number): Promise<unknown> =>
+      clock.tick(Math.max(0, beginMs + ms - clock.now()));
+    for (const fault of this.#schedule) {
+      await passTo(fault.atMs);
+      this.#injectOne(fault);
     }
-    await clock.tick(Math.max(0, endMs - clock.now()));
+    await passTo(this.#config.untilMs);
   }
 
-  #injectOne(kind: FaultKind, lastsMs: number, seed: number): void {
+  #injectOne({ kind, lastsMs, seed }: PlannedFault): void {
     const world = this.#world;
     const injected = inject(world, kind, createPrng(seed));
     const { what, sites, link } = injected;
