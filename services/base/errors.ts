@@ -72,100 +72,45 @@ const row = (
   remedy: string,
 ): ErrorRow => ({ grpc, nbd, exit, retry, remedy });
 
+/** Rows of one kind; the sentence is what differs. */
+const kind =
+  (grpc: GrpcStatusName, nbd: NbdErrnoName, exit: ExitName, retry: Retry) =>
+  (remedy: string): ErrorRow =>
+    row(grpc, nbd, exit, retry, remedy);
+
+const badInput = kind("invalidArgument", "EINVAL", "usage", "never");
+/** A name that nothing has. */
+const notFound = kind("notFound", "EINVAL", "notFound", "never");
+/** A name that something has already. */
+const exists = kind("alreadyExists", "EINVAL", "conflict", "never");
+/** Not while things are as they are. */
+const refused = kind("failedPrecondition", "EPERM", "conflict", "never");
+const unavailable = kind("unavailable", "EIO", "unavailable", "later");
+/** One copy of several. */
+const corruptCopy = kind("dataLoss", "EIO", "corrupt", "elsewhere");
+
 /** Code → what it means at every edge. Codes are stable: scripts match on them. */
 export const errorTable = {
-  INVALID_ARGUMENT: row(
-    "invalidArgument",
-    "EINVAL",
-    "usage",
-    "never",
-    "Correct the named argument; --help shows examples.",
-  ),
-  NAME_INVALID: row(
-    "invalidArgument",
-    "EINVAL",
-    "usage",
-    "never",
+  INVALID_ARGUMENT: badInput("Correct the named argument; --help shows examples."),
+  NAME_INVALID: badInput(
     "Use a letter, then letters, digits, '-', '_' or '.', 63 characters at most.",
   ),
-  SIZE_INVALID: row(
-    "invalidArgument",
-    "EINVAL",
-    "usage",
-    "never",
+  SIZE_INVALID: badInput(
     "Give a size such as 512MiB or 10GiB, a multiple of 512 bytes, at least 1 MiB and at most 64 TiB.",
   ),
   OUT_OF_RANGE: row("outOfRange", "EINVAL", "usage", "never", "Stay inside the vDisk's size."),
-  SITE_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the sites with `antipode site list`.",
-  ),
-  CVM_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the CVMs with `antipode lab status`.",
-  ),
-  CONTAINER_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the containers with `antipode container list`.",
-  ),
-  CONTAINER_EXISTS: row(
-    "alreadyExists",
-    "EINVAL",
-    "conflict",
-    "never",
-    "Choose another name, or use the container that exists.",
-  ),
-  CONTAINER_IN_USE: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
-    "Delete its vDisks first: `antipode vdisk list`.",
-  ),
-  VDISK_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the vDisks with `antipode vdisk list`.",
-  ),
-  VDISK_EXISTS: row(
-    "alreadyExists",
-    "EINVAL",
-    "conflict",
-    "never",
-    "Choose another name, or delete the vDisk that exists.",
-  ),
-  VDISK_IN_USE: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
+  SITE_NOT_FOUND: notFound("List the sites with `antipode site list`."),
+  CVM_NOT_FOUND: notFound("List the CVMs with `antipode lab status`."),
+  CONTAINER_NOT_FOUND: notFound("List the containers with `antipode container list`."),
+  CONTAINER_EXISTS: exists("Choose another name, or use the container that exists."),
+  CONTAINER_IN_USE: refused("Delete its vDisks first: `antipode vdisk list`."),
+  VDISK_NOT_FOUND: notFound("List the vDisks with `antipode vdisk list`."),
+  VDISK_EXISTS: exists("Choose another name, or delete the vDisk that exists."),
+  VDISK_IN_USE: refused(
     "Take the vDisk out of its protection domain and disconnect its clients first.",
   ),
-  PD_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the protection domains with `antipode pd list`.",
-  ),
-  PD_EXISTS: row(
-    "alreadyExists",
-    "EINVAL",
-    "conflict",
-    "never",
-    "Choose another name, or use the protection domain that exists.",
-  ),
+  PD_NOT_FOUND: notFound("List the protection domains with `antipode pd list`."),
+  PD_EXISTS: exists("Choose another name, or use the protection domain that exists."),
   PD_EMPTY: row(
     "failedPrecondition",
     "EINVAL",
@@ -173,34 +118,14 @@ export const errorTable = {
     "never",
     "Protect a vDisk first: `antipode pd protect`.",
   ),
-  PD_NOT_ACTIVE: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
+  PD_NOT_ACTIVE: refused(
     "Run this at the site where the protection domain is active; `antipode pd show` names it.",
   ),
-  PD_ALREADY_ACTIVE: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
+  PD_ALREADY_ACTIVE: refused(
     "Nothing to do when it is active here; `pd activate --force` takes it over from the other site.",
   ),
-  PD_IN_USE: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
-    "End its jobs, unprotect its vDisks and delete its recovery points first.",
-  ),
-  RECOVERY_POINT_EXISTS: row(
-    "alreadyExists",
-    "EINVAL",
-    "conflict",
-    "never",
-    "Choose another name, or leave it out.",
-  ),
+  PD_IN_USE: refused("End its jobs, unprotect its vDisks and delete its recovery points first."),
+  RECOVERY_POINT_EXISTS: exists("Choose another name, or leave it out."),
   SIGNATURE_INVALID: row(
     "dataLoss",
     "EIO",
@@ -208,11 +133,7 @@ export const errorTable = {
     "never",
     "The recovery point was not signed by the site that it names, or was changed since; do not use it.",
   ),
-  RECOVERY_POINT_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
+  RECOVERY_POINT_NOT_FOUND: notFound(
     "List the recovery points with `antipode recovery-point list`.",
   ),
   RECOVERY_POINT_HELD: row(
@@ -229,20 +150,8 @@ export const errorTable = {
     "later",
     "The target does not hold every root yet; let the replication finish.",
   ),
-  REMOTE_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the remote sites with `antipode remote list`.",
-  ),
-  REMOTE_EXISTS: row(
-    "alreadyExists",
-    "EINVAL",
-    "conflict",
-    "never",
-    "Choose another name, or delete the remote site that exists.",
-  ),
+  REMOTE_NOT_FOUND: notFound("List the remote sites with `antipode remote list`."),
+  REMOTE_EXISTS: exists("Choose another name, or delete the remote site that exists."),
   REMOTE_IDENTITY_CHANGED: row(
     "permissionDenied",
     "EPERM",
@@ -250,13 +159,7 @@ export const errorTable = {
     "never",
     "Another site answers under a known name. If it was made anew, delete the remote site here and create it again.",
   ),
-  JOB_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the jobs with `antipode job list`.",
-  ),
+  JOB_NOT_FOUND: notFound("List the jobs with `antipode job list`."),
   CUT_VOID: row(
     "aborted",
     "EIO",
@@ -271,13 +174,7 @@ export const errorTable = {
     "elsewhere",
     "Ask the leader; the message names it.",
   ),
-  NO_LEADER: row(
-    "unavailable",
-    "EIO",
-    "unavailable",
-    "later",
-    "An election is under way; try again in a few seconds.",
-  ),
+  NO_LEADER: unavailable("An election is under way; try again in a few seconds."),
   STALE_EPOCH: row(
     "aborted",
     "ESHUTDOWN",
@@ -286,25 +183,13 @@ export const errorTable = {
     "Another owner or leader has taken over; ask it instead.",
   ),
   NOT_OWNER: row("aborted", "ESHUTDOWN", "unavailable", "elsewhere", "Ask the owner of the vDisk."),
-  OWNER_UNAVAILABLE: row(
-    "unavailable",
-    "EIO",
-    "unavailable",
-    "later",
+  OWNER_UNAVAILABLE: unavailable(
     "The owner does not answer and no peer has taken over yet; try again.",
   ),
-  PEERS_UNAVAILABLE: row(
-    "unavailable",
-    "EIO",
-    "unavailable",
-    "later",
+  PEERS_UNAVAILABLE: unavailable(
     "Too few CVMs answer to keep every copy, or to read one; start them with `antipode lab up`.",
   ),
-  COORDINATOR_UNAVAILABLE: row(
-    "unavailable",
-    "EIO",
-    "unavailable",
-    "later",
+  COORDINATOR_UNAVAILABLE: unavailable(
     "The site's etcd does not answer; check it with `antipode lab status`.",
   ),
   COORDINATOR_CONFLICT: row(
@@ -321,11 +206,7 @@ export const errorTable = {
     "never",
     "The embedded etcd's log is damaged before its end; restore its data folder from a copy, or start a new lab.",
   ),
-  REMOTE_UNAVAILABLE: row(
-    "unavailable",
-    "EIO",
-    "unavailable",
-    "later",
+  REMOTE_UNAVAILABLE: unavailable(
     "The other site does not answer; check the link with `antipode link show`.",
   ),
   PEER_UNREACHABLE: row(
@@ -371,32 +252,14 @@ export const errorTable = {
     "never",
     "A chunk was lost with its last copy; take the disk from a recovery point at another site.",
   ),
-  CHUNK_CORRUPT: row(
-    "dataLoss",
-    "EIO",
-    "corrupt",
-    "elsewhere",
-    "A copy failed its check and is not used; another copy serves.",
-  ),
-  EGROUP_CORRUPT: row(
-    "dataLoss",
-    "EIO",
-    "corrupt",
-    "elsewhere",
+  CHUNK_CORRUPT: corruptCopy("A copy failed its check and is not used; another copy serves."),
+  EGROUP_CORRUPT: corruptCopy(
     "A file of the extent store is damaged; the other copies serve. FORMAT.md describes the file.",
   ),
-  OPLOG_CORRUPT: row(
-    "dataLoss",
-    "EIO",
-    "corrupt",
-    "elsewhere",
+  OPLOG_CORRUPT: corruptCopy(
     "A file of the oplog is damaged before its end; the other copies serve.",
   ),
-  FINGERPRINT_MISMATCH: row(
-    "dataLoss",
-    "EIO",
-    "corrupt",
-    "elsewhere",
+  FINGERPRINT_MISMATCH: corruptCopy(
     "Bytes arrived that are not what their fingerprint names; they were refused.",
   ),
   FORMAT_UNSUPPORTED: row(
@@ -434,13 +297,7 @@ export const errorTable = {
     "never",
     "Recovery points cannot be written; clone one with `antipode vdisk create --from`.",
   ),
-  MESSAGE_INVALID: row(
-    "invalidArgument",
-    "EINVAL",
-    "usage",
-    "never",
-    "The peer sent bytes that are no message of this service.",
-  ),
+  MESSAGE_INVALID: badInput("The peer sent bytes that are no message of this service."),
   UNIMPLEMENTED: row(
     "unimplemented",
     "ENOTSUP",
@@ -448,25 +305,11 @@ export const errorTable = {
     "never",
     "This antipode does not offer the named operation.",
   ),
-  LAB_RUNNING: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
+  LAB_RUNNING: refused(
     "The lab is up already; look at it with `antipode lab status`, end it with `antipode lab down`.",
   ),
-  LAB_NOT_RUNNING: row(
-    "failedPrecondition",
-    "EPERM",
-    "conflict",
-    "never",
-    "Start the lab with `antipode lab up`.",
-  ),
-  LAB_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
+  LAB_NOT_RUNNING: refused("Start the lab with `antipode lab up`."),
+  LAB_NOT_FOUND: notFound(
     "Give the lab's directory with --dir, or start one with `antipode lab up`.",
   ),
   LAB_START_FAILED: row("internal", "EIO", "environment", "never", "Read the named log file."),
@@ -477,13 +320,7 @@ export const errorTable = {
     "never",
     "End the named process or choose other addresses.",
   ),
-  PROCESS_NOT_FOUND: row(
-    "notFound",
-    "EINVAL",
-    "notFound",
-    "never",
-    "List the processes with `antipode lab status`.",
-  ),
+  PROCESS_NOT_FOUND: notFound("List the processes with `antipode lab status`."),
   CHECK_FAILED: row(
     "dataLoss",
     "EIO",
