@@ -1,0 +1,3 @@
+/** What other rooms may use of the report: the result of a run, its schema and its reader. */
+
+export { parseResult, type RunResult, resultSchema } from "./result.ts";
