@@ -1,13 +1,14 @@
 /**
- * Block clients and file-system tools of others, as processes with a deadline, for tests of exports.
- * A file-system tool gets an export as a file: through nbdfuse where the machine lets us mount, else as
+ * Block clients and file-system tools of others, as processes with a deadline, for tests of exports;
+ * and what those tests share: which tools there are, an image to copy, what every export offers. A file-system tool gets an export as a file: through nbdfuse where the machine lets us mount, else as
  * a copy that nbdcopy brings out and back in. Which of the two, and what is missing, is told once.
  */
 
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createPrng } from "../../services/base/prng.ts";
 import { realNbdWorld } from "../support/nbdWorld.ts";
 import { until } from "./labCli.ts";
 
@@ -16,6 +17,21 @@ const TOOL_LIMIT_MS = 60_000;
 const MOUNT_LIMIT_MS = 10_000;
 /** Users other than root have no mkfs.ext4 in their PATH on Debian, although they may run it. */
 const ENVIRONMENT = { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };
+
+/** Block clients that every test of exports uses. */
+export const BLOCK_TOOLS = ["nbdinfo", "nbdcopy", "qemu-img", "qemu-io", "fio"] as const;
+
+/** What `nbdinfo` must see of a vDisk that can be written. */
+export const WRITABLE_EXPORT = {
+  contexts: ["base:allocation"],
+  can_df: true,
+  can_flush: true,
+  can_fua: true,
+  can_multi_conn: true,
+  can_trim: true,
+  can_zero: true,
+  is_read_only: false,
+} as const;
 
 export interface ToolRun {
   readonly status: number | null;
@@ -26,6 +42,77 @@ export interface ToolRun {
 /** Those of the tools that this machine does not have. */
 export function missingOf(tools: readonly string[]): readonly string[] {
   return tools.filter((tool) => spawnSync("which", [tool], { env: ENVIRONMENT }).status !== 0);
+}
+
+/**
+ * Which tools a test lacks, said once, and whether it runs: always when the machine is said to have them
+ * all, so that a missing one fails it.
+ */
+export function toolsOf(
+  test: string,
+  tools: readonly string[],
+  packages: string,
+): { readonly missing: readonly string[]; readonly isRunning: boolean } {
+  const missing = missingOf(tools);
+  if (missing.length > 0)
+    console.log(
+      `${test}: ${missing.join(", ")} not installed; run with the Debian packages ${packages}`,
+    );
+  return {
+    missing,
+    isRunning: missing.length === 0 || process.env["ANTIPODE_BLOCK_TOOLS"] === "1",
+  };
+}
+
+/** A sparse image: data, a hole, data at odd bytes, data up to the last byte. */
+export function makeImage(
+  path: string,
+  sizeBytes: number,
+  seed: number,
+): { readonly path: string; readonly bytes: Uint8Array } {
+  const bytes = new Uint8Array(sizeBytes);
+  const prng = createPrng(seed);
+  prng.fill(bytes.subarray(0, 2_000_000));
+  prng.fill(bytes.subarray(9_000_001, 9_700_000));
+  prng.fill(bytes.subarray(sizeBytes - 4096));
+  writeFileSync(path, bytes);
+  return { path, bytes };
+}
+
+/** Writes at random at depth 32 with fio and has it verify every block's crc32c; its first job's report. */
+export async function fioVerified(
+  uri: string,
+  sizeBytes: number,
+  pattern: "randrw" | "randwrite",
+): Promise<FioJob> {
+  const output = await tool(
+    "fio",
+    "--name=verify",
+    "--ioengine=nbd",
+    `--uri=${uri}`,
+    `--size=${sizeBytes}`,
+    `--rw=${pattern}`,
+    "--bsrange=4k-64k",
+    "--bs_unaligned=0",
+    "--iodepth=32",
+    "--verify=crc32c",
+    "--verify_fatal=1",
+    "--verify_state_save=0",
+    "--output-format=json",
+  );
+  const report = JSON.parse(output.slice(output.indexOf("{"), output.lastIndexOf("}") + 1)) as {
+    readonly jobs: readonly FioJob[];
+  };
+  const [job] = report.jobs;
+  if (job === undefined) throw new Error(`fio reports no job: ${output}`);
+  return job;
+}
+
+/** What is read of fio's report. */
+export interface FioJob {
+  readonly error: number;
+  readonly read: { readonly io_bytes: number };
+  readonly write: { readonly io_bytes: number; readonly total_ios: number };
 }
 
 /** Runs a tool to its end, whatever its status; rejects when it does not end or does not start. */

@@ -6,33 +6,34 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createPrng } from "../../services/base/prng.ts";
 import { temporaryFolder } from "../support/temporaryFolder.ts";
 import {
+  BLOCK_TOOLS,
   type ExportAs,
+  fioVerified,
   fuseProblem,
-  missingOf,
+  makeImage,
   sha256OfFile,
   type ToolRun,
   tool,
+  toolsOf,
   tryTool,
+  WRITABLE_EXPORT,
   withExport,
 } from "./blockTools.ts";
 import { LabCli, type LabStatus, processesWith } from "./labCli.ts";
 
-const BLOCK_TOOLS = ["nbdinfo", "nbdcopy", "qemu-img", "qemu-io", "fio"];
 const FILE_SYSTEM_TOOLS = ["mkfs.ext4", "debugfs", "e2fsck"];
 const MIB = 1024 * 1024;
 const DISK_BYTES = 16 * MIB;
 const FIO_BYTES = 6 * MIB;
 const FILE_SYSTEM = "64MiB";
 
-const missing = missingOf([...BLOCK_TOOLS, ...FILE_SYSTEM_TOOLS]);
-const demanded = process.env["ANTIPODE_BLOCK_TOOLS"] === "1";
-if (missing.length > 0)
-  console.log(
-    `labClients: ${missing.join(", ")} not installed; run with the Debian packages libnbd-bin, qemu-utils, fio, e2fsprogs`,
-  );
+const { missing, isRunning } = toolsOf(
+  "labClients",
+  [...BLOCK_TOOLS, ...FILE_SYSTEM_TOOLS],
+  "libnbd-bin, qemu-utils, fio, e2fsprogs",
+);
 
 interface Vdisk {
   readonly owner: number;
@@ -48,18 +49,6 @@ interface Extent {
 }
 
 const folder = temporaryFolder("lab-clients");
-
-/** A sparse image: data, a hole, data at odd bytes, data up to the last byte. */
-function makeImage(name: string, seed: number): { path: string; bytes: Uint8Array } {
-  const bytes = new Uint8Array(DISK_BYTES);
-  const prng = createPrng(seed);
-  prng.fill(bytes.subarray(0, 2_000_000));
-  prng.fill(bytes.subarray(9_000_001, 9_700_000));
-  prng.fill(bytes.subarray(DISK_BYTES - 4096));
-  const path = join(folder, name);
-  writeFileSync(path, bytes);
-  return { path, bytes };
-}
 
 /** A map must cover the disk without gap, call nothing zero that is not, and know the large hole. */
 function expectTrueMap(extents: readonly Extent[], bytes: Uint8Array): void {
@@ -84,7 +73,7 @@ async function startLab(cli: LabCli, dir: string): Promise<void> {
   await cli.json("lab", "up", "--sites", "A,B", "--cvms", "2,1", "--dir", dir);
 }
 
-describe.runIf(demanded || missing.length === 0)("clients of others on a real lab", () => {
+describe.runIf(isRunning)("clients of others on a real lab", () => {
   const cli = new LabCli();
   const dir = cli.directory();
   const at = ["--dir", dir] as const;
@@ -122,14 +111,7 @@ describe.runIf(demanded || missing.length === 0)("clients of others on a real la
       expect(exports.map((entry) => entry["export-name"])).toEqual(["disk"]);
       const offers = {
         "export-size": DISK_BYTES,
-        contexts: ["base:allocation"],
-        can_df: true,
-        can_flush: true,
-        can_fua: true,
-        can_multi_conn: true,
-        can_trim: true,
-        can_zero: true,
-        is_read_only: false,
+        ...WRITABLE_EXPORT,
       };
       expect(exports[0]).toMatchObject(offers);
       const own = JSON.parse(await tool("nbdinfo", "--json", uri)) as { exports: unknown[] };
@@ -141,7 +123,7 @@ describe.runIf(demanded || missing.length === 0)("clients of others on a real la
     });
 
     it("nbdcopy brings an image in and out over four connections, and at the other CVM", async () => {
-      const image = makeImage("in.img", isOwner ? 1 : 2);
+      const image = makeImage(join(folder, "in.img"), DISK_BYTES, isOwner ? 1 : 2);
       const back = join(folder, "out.img");
       await tool("nbdcopy", "--connections=4", "--flush", image.path, uri);
       for (const from of [uri, other]) {
@@ -160,7 +142,7 @@ describe.runIf(demanded || missing.length === 0)("clients of others on a real la
     });
 
     it("qemu-img converts, tells equal from different, maps and knows the size", async () => {
-      const image = makeImage("qemu.img", isOwner ? 3 : 4);
+      const image = makeImage(join(folder, "qemu.img"), DISK_BYTES, isOwner ? 3 : 4);
       const raw = ["-f", "raw"] as const;
       await tool("qemu-img", "convert", "-n", ...raw, "-O", "raw", image.path, uri);
       const compare = (): ReturnType<typeof tryTool> =>
@@ -214,30 +196,8 @@ describe.runIf(demanded || missing.length === 0)("clients of others on a real la
     });
 
     it("fio writes at random at depth 32 and finds every block's crc32c (P1)", async () => {
-      const output = await tool(
-        "fio",
-        "--name=verify",
-        "--ioengine=nbd",
-        `--uri=${uri}`,
-        `--size=${FIO_BYTES}`,
-        "--rw=randwrite",
-        "--bsrange=4k-64k",
-        "--bs_unaligned=0",
-        "--iodepth=32",
-        "--verify=crc32c",
-        "--verify_fatal=1",
-        "--verify_state_save=0",
-        "--output-format=json",
-      );
-      const report = JSON.parse(output.slice(output.indexOf("{"), output.lastIndexOf("}") + 1)) as {
-        jobs: { error: number; read: { io_bytes: number }; write: { io_bytes: number } }[];
-      };
-      const [job] = report.jobs;
-      expect([job?.error, job?.write.io_bytes, job?.read.io_bytes]).toEqual([
-        0,
-        FIO_BYTES,
-        FIO_BYTES,
-      ]);
+      const job = await fioVerified(uri, FIO_BYTES, "randwrite");
+      expect([job.error, job.write.io_bytes, job.read.io_bytes]).toEqual([0, FIO_BYTES, FIO_BYTES]);
     });
 
     it("was served by the same owner from first to last", async () => {
@@ -338,6 +298,6 @@ describe.runIf(demanded || missing.length === 0)("clients of others on a real la
   });
 });
 
-it.runIf(!demanded && missing.length > 0)("says which tools are missing", () => {
+it.runIf(!isRunning)("says which tools are missing", () => {
   expect(missing).not.toEqual([]);
 });
