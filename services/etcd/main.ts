@@ -6,7 +6,7 @@
 
 import { createClock } from "../platform/adapters/clock.ts";
 import { createDigests } from "../platform/adapters/digests.ts";
-import { createDisk } from "../platform/adapters/disk.ts";
+import { createFaultableDisk } from "../platform/adapters/faultableDisk.ts";
 import { createRandom } from "../platform/adapters/random.ts";
 import { createRpc } from "../platform/adapters/rpc.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type RunningService,
   runService,
 } from "../platform/adapters/serviceMain.ts";
+import { DISK_FAULTS_VARIABLE } from "../platform/diskFaults.ts";
 import { etcdBindings } from "./bindings.ts";
 import { type EtcdConfig, parseEtcdConfig } from "./config.ts";
 import { EtcdEngine } from "./engine.ts";
@@ -23,9 +24,11 @@ const FOLDER = "wal";
 
 async function start(config: EtcdConfig, { log, fail }: OwnProcess): Promise<RunningService> {
   log.info({ event: "etcd.config", config }, "configuration");
+  const clock = createClock();
+  const orders = process.env[DISK_FAULTS_VARIABLE];
   const engine = await EtcdEngine.open({
-    disk: createDisk(config.dataFolder),
-    clock: createClock(),
+    disk: createFaultableDisk(config.dataFolder, { clock, log, orders }),
+    clock,
     checksum: await createDigests(),
     random: createRandom(),
     log,

@@ -1,14 +1,15 @@
 /** GenesisService over the supervisor: what the API orders, in the wire's words. */
 
+import { faultBindings, leaseOf } from "../platform/faultService.ts";
 import type { Processes, ProcessHandle } from "../platform/processes.ts";
 import { type Binding, serveUnary } from "../platform/rpc.ts";
 import { GenesisService } from "../platform/wire/genesis.ts";
-import type { ProcessFaults } from "./processFaults.ts";
+import type { ServiceFaults } from "./serviceFaults.ts";
 import type { Supervisor } from "./supervisor.ts";
 
 export interface GenesisBindings {
   readonly supervisor: Supervisor;
-  readonly faults: ProcessFaults;
+  readonly faults: ServiceFaults;
   readonly processes: Processes;
   /** Genesis' own process. */
   readonly self: ProcessHandle;
@@ -39,15 +40,14 @@ export function genesisBindings(world: GenesisBindings): readonly Binding[] {
     serveUnary(GenesisService.setAutoRestart, async ({ ids, autoRestart }) => ({
       services: await supervisor.setAutoRestart(ids, autoRestart),
     })),
-    serveUnary(GenesisService.injectFault, async ({ holder, ttlMs, ids, signal }) => ({
-      services: await faults.inject({ holder, ttlMs }, ids, signal),
+    serveUnary(GenesisService.injectFault, async ({ lease, ids, signal }) => ({
+      services: await faults.signal(leaseOf(lease), ids, signal),
     })),
-    serveUnary(GenesisService.renewFaults, async ({ holder, ttlMs }) => ({
-      faults: await faults.renew({ holder, ttlMs }),
-    })),
-    serveUnary(GenesisService.healFaults, async ({ holder }) => ({
-      faults: await faults.heal(holder),
-    })),
+    serveUnary(GenesisService.injectDiskFault, async ({ lease, ids, fault, delayMs }) => {
+      await faults.breakDisks(leaseOf(lease), ids, { kind: fault, delayMs });
+      return {};
+    }),
+    ...faultBindings(faults.leases),
     serveUnary(GenesisService.shutdown, async () => {
       faults.close();
       const killed = await supervisor.shutdown();

@@ -16,9 +16,10 @@ import {
   runService,
 } from "../platform/adapters/serviceMain.ts";
 import { genesisBindings } from "./bindings.ts";
+import { DiskOrders } from "./diskOrders.ts";
 import { type Layout, parseLayout } from "./layout.ts";
 import { answers } from "./probes.ts";
-import { ProcessFaults } from "./processFaults.ts";
+import { ServiceFaults } from "./serviceFaults.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** What the services inherit. */
@@ -47,7 +48,8 @@ async function start(layout: Layout, { log, fail, end }: OwnProcess): Promise<Ru
     onFailure: fail,
   });
   const self = (await processes.find(process.pid))?.handle ?? { pid: process.pid, startedAt: "" };
-  const faults = await ProcessFaults.open({ clock, disk: records, log }, supervisor);
+  const disks = await DiskOrders.open(layout.services, records);
+  const faults = await ServiceFaults.open({ clock, disk: records, log }, { supervisor, disks });
   // Listening first: of two geneses with one layout the second ends here, before it starts anything.
   const server = await rpc.serve(
     layout.admin,

@@ -4,7 +4,8 @@
  */
 
 import type { CvmConfig } from "../base/siteConfig.ts";
-import type { Layout, ServiceSpec } from "../genesis/index.ts";
+import { diskOrderFile, type Layout, type ServiceSpec } from "../genesis/index.ts";
+import { DISK_FAULTS_VARIABLE } from "../platform/diskFaults.ts";
 import type { LinkConfig, WanConfig } from "../wan/index.ts";
 import type { LabPlan, SitePlan } from "./addresses.ts";
 import type { LabFile, LabSite } from "./labFile.ts";
@@ -73,6 +74,12 @@ export function planConfigs(
     env: ENVIRONMENT,
     logFile: `${directory}/logs/${id.replaceAll("/", "-")}.log`,
   });
+  const stateFolder = `${directory}/state/genesis`;
+  /** Chaos runs may make its disk fail. */
+  const withDisk = (id: string): ReturnType<typeof common> => ({
+    ...common(id),
+    env: { ...ENVIRONMENT, [DISK_FAULTS_VARIABLE]: `${stateFolder}/${diskOrderFile(id)}` },
+  });
   const add = (
     role: "etcd" | "wan" | "stargate" | "cerebro",
     configPath: string,
@@ -92,7 +99,7 @@ export function planConfigs(
       const dataFolder = `${directory}/sites/${site.name}/etcd`;
       files.push({ path, content: { listen: site.etcd, dataFolder, logLevel: lab.logLevel } });
       add("etcd", path, {
-        ...common(`etcd@${site.name}`),
+        ...withDisk(`etcd@${site.name}`),
         site: site.name,
         cvm: 0,
         probe: "etcd",
@@ -105,7 +112,7 @@ export function planConfigs(
       files.push({ path, content: cvmConfig(lab, known, site, cvm.cvm, directory) });
       for (const role of ["stargate", "cerebro"] as const)
         add(role, path, {
-          ...common(`${role}@${site.name}/${cvm.cvm}`),
+          ...(role === "stargate" ? withDisk : common)(`${role}@${site.name}/${cvm.cvm}`),
           site: site.name,
           cvm: cvm.cvm,
           probe: role,
@@ -128,7 +135,7 @@ export function planConfigs(
   const layout: Layout = {
     version: 1,
     admin: plan.genesis,
-    stateFolder: `${directory}/state/genesis`,
+    stateFolder,
     autoRestart: lab.autoRestart,
     restartDelayMs: RESTART_DELAY_MS,
     stopGraceMs: STOP_GRACE_MS,

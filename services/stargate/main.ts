@@ -8,7 +8,7 @@ import { type CvmConfig, parseCvmConfig } from "../base/siteConfig.ts";
 import { createClock } from "../platform/adapters/clock.ts";
 import { createCodec } from "../platform/adapters/codec.ts";
 import { createCoordinator } from "../platform/adapters/coordinator.ts";
-import { createDisk } from "../platform/adapters/disk.ts";
+import { createFaultableDisk } from "../platform/adapters/faultableDisk.ts";
 import { createKeyIndexes } from "../platform/adapters/keyIndex.ts";
 import { createNet } from "../platform/adapters/net.ts";
 import { createRandom } from "../platform/adapters/random.ts";
@@ -18,13 +18,15 @@ import {
   type RunningService,
   runService,
 } from "../platform/adapters/serviceMain.ts";
+import { DISK_FAULTS_VARIABLE } from "../platform/diskFaults.ts";
 import { startStargate } from "./stargate.ts";
 
 async function start(config: CvmConfig, { log, fail }: OwnProcess): Promise<RunningService> {
   const clock = createClock();
   const rpc = createRpc({ log });
   const folder = join(config.dataFolder, "stargate");
-  const disk = createDisk(folder);
+  const orders = process.env[DISK_FAULTS_VARIABLE];
+  const disk = createFaultableDisk(folder, { clock, log, orders });
   await disk.makeFolder("");
   const stargate = await startStargate({
     config,

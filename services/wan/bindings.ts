@@ -1,6 +1,7 @@
 /** WanService over the links. */
 
 import type { FaultLeases } from "../platform/faultLeases.ts";
+import { faultBindings, leaseOf } from "../platform/faultService.ts";
 import { type Binding, serveUnary } from "../platform/rpc.ts";
 import { WanService } from "../platform/wire/wan.ts";
 import { faultsOf, type LinkFault } from "./linkFaults.ts";
@@ -26,8 +27,8 @@ export function wanBindings(wan: Wan, faults: FaultLeases<LinkFault>): readonly 
     })),
     serveUnary(
       WanService.injectFault,
-      async ({ holder, ttlMs, links, latencyMs, jitterMs, bitsPerSecond, cut }) => ({
-        links: await faults.hold({ holder, ttlMs }, faultsOf(wan, links), () =>
+      async ({ lease, links, latencyMs, jitterMs, bitsPerSecond, cut }) => ({
+        links: await faults.hold(leaseOf(lease), faultsOf(wan, links), () =>
           wan.change(links, (settings) => ({
             latencyMs: latencyMs ?? settings.latencyMs,
             jitterMs: jitterMs ?? settings.jitterMs,
@@ -37,11 +38,6 @@ export function wanBindings(wan: Wan, faults: FaultLeases<LinkFault>): readonly 
         ),
       }),
     ),
-    serveUnary(WanService.renewFaults, async ({ holder, ttlMs }) => ({
-      faults: await faults.renew({ holder, ttlMs }),
-    })),
-    serveUnary(WanService.healFaults, async ({ holder }) => ({
-      faults: await faults.heal(holder),
-    })),
+    ...faultBindings(faults),
   ];
 }

@@ -11,6 +11,7 @@ import type {
 } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab, openRunningLab } from "../../lab/index.ts";
 import { CerebroService, type Job } from "../../platform/wire/cerebro.ts";
+import { FaultService } from "../../platform/wire/faults.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { VdiskService } from "../../platform/wire/stargate.ts";
 import { WanService } from "../../platform/wire/wan.ts";
@@ -44,11 +45,11 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
   const { context, open, actions, scenario } = parts;
   const { world } = context;
   const injectProcesses = async (
-    { holder, ttlMs }: RunnerLease,
+    lease: RunnerLease,
     ids: readonly string[],
     signal: "SIGSTOP" | "SIGKILL",
   ): Promise<void> => {
-    const request = { holder, ttlMs, ids, signal };
+    const request = { lease, ids, signal };
     await callGenesis(world, open, GenesisService.injectFault, request);
   };
   return {
@@ -77,19 +78,19 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
     freeze: (lease, ids) => injectProcesses(lease, ids, "SIGSTOP"),
     leaveDead: (lease, ids) => injectProcesses(lease, ids, "SIGKILL"),
     async changeLinks(lease, links, change) {
-      const request = { ...lease, links, ...change };
+      const request = { lease, links, ...change };
       await callWan(world, open, WanService.injectFault, request);
     },
     async renew(lease) {
       await Promise.all([
-        callGenesis(world, open, GenesisService.renewFaults, lease),
-        callWan(world, open, WanService.renewFaults, lease),
+        callGenesis(world, open, FaultService.renew, { lease }),
+        callWan(world, open, FaultService.renew, { lease }),
       ]);
     },
     async heal(holder) {
       // Processes first: the wan process may be one of them.
-      await callGenesis(world, open, GenesisService.healFaults, { holder });
-      await callWan(world, open, WanService.healFaults, { holder });
+      await callGenesis(world, open, FaultService.heal, { holder });
+      await callWan(world, open, FaultService.heal, { holder });
     },
     act: (action) => act(parts, action),
     async movingJobs() {

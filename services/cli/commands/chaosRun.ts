@@ -8,6 +8,7 @@ import { AntipodeError, codeOf, exitCode } from "../../base/errors.ts";
 import { formatDuration } from "../../base/units.ts";
 import { describeStep, parseScenario, type Scenario, timelineOf } from "../../chaos/index.ts";
 import { callGenesis, deleteLab, downLab, type OpenLab, upLab } from "../../lab/index.ts";
+import { FaultService } from "../../platform/wire/faults.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { WanService } from "../../platform/wire/wan.ts";
 import { addCommand, type Context, type Outcome, optional } from "../command.ts";
@@ -206,7 +207,7 @@ async function heal(context: Context): Promise<Outcome> {
   const open = await context.lab();
   const { world, signal } = context;
   const everybody = { holder: "" };
-  const { faults } = await callGenesis(world, open, GenesisService.healFaults, everybody, signal);
+  const { faults } = await callGenesis(world, open, FaultService.heal, everybody, signal);
   const { services } = await callGenesis(world, open, GenesisService.list, {}, signal);
   const frozen = services.filter((one) => one.paused).map((one) => one.id);
   const dead = services.filter((one) => one.state === "dead").map((one) => one.id);
@@ -228,7 +229,7 @@ async function heal(context: Context): Promise<Outcome> {
 
 async function healLinks(context: Context, open: OpenLab): Promise<readonly string[]> {
   const { world } = context;
-  const { faults } = await callWan(world, open, WanService.healFaults, { holder: "" });
+  const { faults } = await callWan(world, open, FaultService.heal, { holder: "" });
   const { links } = await callWan(world, open, WanService.show, {});
   const cut = links.filter((link) => link.cut).map(({ from, to }) => ({ from, to }));
   await callWan(world, open, WanService.heal, { links: cut });

@@ -5,6 +5,8 @@
  */
 
 import { field, type Infer, message, method } from "../../base/wire.ts";
+import { diskFaultKinds } from "../diskFaults.ts";
+import { FaultLease } from "./faults.ts";
 
 const pkg = (name: string): string => `antipode.genesis.v1.${name}`;
 
@@ -92,34 +94,25 @@ export const SetAutoRestartResponse = message(pkg("SetAutoRestartResponse"), {
 });
 /** A fault that ends with its lease. */
 export const InjectFaultRequest = message(pkg("InjectFaultRequest"), {
-  /** Who drills. */
-  holder: field.string(1),
-  /** Undone this long after the last renewal. */
-  ttlMs: field.uint64(2),
-  ids: field.repeated(field.string(3)),
+  lease: field.message(1, FaultLease),
+  ids: field.repeated(field.string(2)),
   /** SIGSTOP freezes, SIGKILL and SIGTERM leave dead. */
-  signal: field.choice(4, pkg("Signal"), ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"] as const),
+  signal: field.choice(3, pkg("Signal"), ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"] as const),
 });
 export const InjectFaultResponse = message(pkg("InjectFaultResponse"), {
   /** As they were when the signal was sent, with the pids that got it. */
   services: field.repeated(field.message(1, ServiceStatus)),
 });
-export const RenewFaultsRequest = message(pkg("RenewFaultsRequest"), {
-  holder: field.string(1),
-  ttlMs: field.uint64(2),
+/** Disks that fail until the lease ends. */
+export const InjectDiskFaultRequest = message(pkg("InjectDiskFaultRequest"), {
+  lease: field.message(1, FaultLease),
+  /** Services with a disk: stargates and the embedded etcd. */
+  ids: field.repeated(field.string(2)),
+  fault: field.choice(3, pkg("DiskFaultKind"), diskFaultKinds),
+  /** By how much every sync is late, with `slowSync`; else 0. */
+  delayMs: field.uint64(4),
 });
-export const RenewFaultsResponse = message(pkg("RenewFaultsResponse"), {
-  /** What the holder still holds. */
-  faults: field.repeated(field.string(1)),
-});
-export const HealFaultsRequest = message(pkg("HealFaultsRequest"), {
-  /** "" for everybody's. */
-  holder: field.string(1),
-});
-export const HealFaultsResponse = message(pkg("HealFaultsResponse"), {
-  /** What was undone. */
-  faults: field.repeated(field.string(1)),
-});
+export const InjectDiskFaultResponse = message(pkg("InjectDiskFaultResponse"), {});
 export const ShutdownRequest = message(pkg("ShutdownRequest"), {});
 export const ShutdownResponse = message(pkg("ShutdownResponse"), {
   /** Processes that had to be killed because they did not end by themselves. */
@@ -144,8 +137,14 @@ export const GenesisService = {
   ),
   /** A fault that is undone when its lease ends, also when the one who drills is dead. */
   injectFault: method(service, "InjectFault", "unary", InjectFaultRequest, InjectFaultResponse),
-  renewFaults: method(service, "RenewFaults", "unary", RenewFaultsRequest, RenewFaultsResponse),
-  healFaults: method(service, "HealFaults", "unary", HealFaultsRequest, HealFaultsResponse),
+  /** Disks that fail until the lease ends. */
+  injectDiskFault: method(
+    service,
+    "InjectDiskFault",
+    "unary",
+    InjectDiskFaultRequest,
+    InjectDiskFaultResponse,
+  ),
   /** Ends all services in order, answers, then ends itself. */
   shutdown: method(service, "Shutdown", "unary", ShutdownRequest, ShutdownResponse),
 } as const;

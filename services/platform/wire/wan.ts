@@ -4,6 +4,7 @@
  */
 
 import { field, type Infer, message, method } from "../../base/wire.ts";
+import { FaultLease } from "./faults.ts";
 
 const pkg = (name: string): string => `antipode.wan.v1.${name}`;
 
@@ -67,34 +68,15 @@ export const HealResponse = message(pkg("HealResponse"), {
 
 /** A fault that ends with its lease; what is absent stays as it is. */
 export const InjectFaultRequest = message(pkg("InjectFaultRequest"), {
-  /** Who drills. */
-  holder: field.string(1),
-  /** Undone this long after the last renewal. */
-  ttlMs: field.uint64(2),
-  links: field.repeated(field.message(3, LinkName)),
-  latencyMs: field.optional(field.double(4)),
-  jitterMs: field.optional(field.double(5)),
-  bitsPerSecond: field.optional(field.uint64(6)),
-  cut: field.optional(field.bool(7)),
+  lease: field.message(1, FaultLease),
+  links: field.repeated(field.message(2, LinkName)),
+  latencyMs: field.optional(field.double(3)),
+  jitterMs: field.optional(field.double(4)),
+  bitsPerSecond: field.optional(field.uint64(5)),
+  cut: field.optional(field.bool(6)),
 });
 export const InjectFaultResponse = message(pkg("InjectFaultResponse"), {
   links: field.repeated(field.message(1, Link)),
-});
-export const RenewFaultsRequest = message(pkg("RenewFaultsRequest"), {
-  holder: field.string(1),
-  ttlMs: field.uint64(2),
-});
-export const RenewFaultsResponse = message(pkg("RenewFaultsResponse"), {
-  /** What the holder still holds. */
-  faults: field.repeated(field.string(1)),
-});
-export const HealFaultsRequest = message(pkg("HealFaultsRequest"), {
-  /** "" for everybody's. */
-  holder: field.string(1),
-});
-export const HealFaultsResponse = message(pkg("HealFaultsResponse"), {
-  /** What was undone. */
-  faults: field.repeated(field.string(1)),
 });
 
 const service = pkg("WanService");
@@ -107,6 +89,4 @@ export const WanService = {
   heal: method(service, "Heal", "unary", HealRequest, HealResponse),
   /** A fault that is undone when its lease ends, also when the one who drills is dead. */
   injectFault: method(service, "InjectFault", "unary", InjectFaultRequest, InjectFaultResponse),
-  renewFaults: method(service, "RenewFaults", "unary", RenewFaultsRequest, RenewFaultsResponse),
-  healFaults: method(service, "HealFaults", "unary", HealFaultsRequest, HealFaultsResponse),
 } as const;

@@ -1,7 +1,10 @@
 /** P9: every fault is held by a lease and undoes itself when whoever drills is gone. */
 
 import { describe, expect, it } from "vitest";
-import { ProcessFaults } from "../../../services/genesis/processFaults.ts";
+import { DiskOrders, diskOrderFile } from "../../../services/genesis/diskOrders.ts";
+import { ServiceFaults } from "../../../services/genesis/serviceFaults.ts";
+import { readWhole } from "../../../services/platform/disk.ts";
+import { DISK_FAULTS_VARIABLE, parseDiskFault } from "../../../services/platform/diskFaults.ts";
 import { type FaultKind, FaultLeases } from "../../../services/platform/faultLeases.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
 import { createFakeDisk } from "../../support/fakeDisk.ts";
@@ -139,25 +142,40 @@ describe("faults with a lease", () => {
   });
 });
 
-describe("faults of processes", () => {
-  it("let a frozen one go on and start a dead one, each by its own fault", async () => {
+describe("faults of services", () => {
+  const createServices = async () => {
     const clock = createFakeClock();
+    const disk = createFakeDisk();
     const orders: string[] = [];
-    const faults = await ProcessFaults.open(
-      { clock, disk: createFakeDisk(), log: createFakeLog() },
-      {
-        kill: (ids, signal, after) => {
-          orders.push(`${signal} ${ids.join()} ${after}`);
-          return Promise.resolve([]);
-        },
-        start: (ids) => {
-          orders.push(`start ${ids.join()}`);
-          return Promise.resolve([]);
-        },
+    const services = [
+      { id: "stargate@A/1", env: { [DISK_FAULTS_VARIABLE]: "somewhere" } },
+      { id: "wan", env: {} },
+    ];
+    const disks = await DiskOrders.open(services, disk);
+    const supervisor = {
+      kill: (ids: readonly string[], signal: string, after: string) => {
+        orders.push(`${signal} ${ids.join()} ${after}`);
+        return Promise.resolve([]);
       },
-    );
-    await faults.inject(LEASE, ["etcd@A"], "SIGSTOP");
-    await faults.inject(LEASE, ["wan"], "SIGKILL");
+      start: (ids: readonly string[]) => {
+        if (ids.length > 0) orders.push(`start ${ids.join()}`);
+        return Promise.resolve([]);
+      },
+    };
+    const open = () =>
+      ServiceFaults.open({ clock, disk, log: createFakeLog() }, { supervisor, disks });
+    const ordered = async () => {
+      const bytes = await readWhole(disk, diskOrderFile("stargate@A/1"));
+      return bytes && parseDiskFault(bytes);
+    };
+    return { clock, orders, open, ordered };
+  };
+
+  it("let a frozen one go on and start a dead one, each by its own fault", async () => {
+    const { clock, orders, open } = await createServices();
+    const faults = await open();
+    await faults.signal(LEASE, ["etcd@A"], "SIGSTOP");
+    await faults.signal(LEASE, ["wan"], "SIGKILL");
     await clock.tick(5001);
     expect(orders).toEqual([
       "SIGSTOP etcd@A restart",
@@ -165,5 +183,29 @@ describe("faults of processes", () => {
       "SIGCONT etcd@A restart",
       "start wan",
     ]);
+  });
+
+  it("withdraw the order to a disk when its lease ends, in the next life of genesis too", async () => {
+    const { clock, open, ordered } = await createServices();
+    const first = await open();
+    const fault = { kind: "slowSync", delayMs: 40 } as const;
+    await first.breakDisks(LEASE, ["stargate@A/1"], fault);
+    expect(await ordered()).toEqual(fault);
+    first.close();
+    const second = await open();
+    expect(await second.leases.renew(LEASE)).toEqual(["stargate@A/1 disk"]);
+    await clock.tick(5001);
+    expect(await ordered()).toBeUndefined();
+  });
+
+  it.each([
+    ["wan", "INVALID_ARGUMENT"],
+    ["stargate@A/9", "PROCESS_NOT_FOUND"],
+  ])("P10: order nothing of %s, which has no disk that obeys", async (id, code) => {
+    const { open } = await createServices();
+    const faults = await open();
+    const fault = { kind: "full", delayMs: 0 } as const;
+    expect(await codeOfFailure(faults.breakDisks(LEASE, [id], fault))).toBe(code);
+    expect(await faults.leases.heal("")).toEqual([]);
   });
 });
