@@ -31,6 +31,15 @@ export class LatencyHistogram {
     this.#maxMs = Math.max(this.#maxMs, ms);
   }
 
+  /** Takes over everything that the other one recorded. */
+  merge(other: LatencyHistogram): void {
+    for (let index = 0; index < this.#buckets.length; index++)
+      this.#buckets[index] = (this.#buckets[index] ?? 0) + (other.#buckets[index] ?? 0);
+    this.#count += other.#count;
+    this.#sumMs += other.#sumMs;
+    this.#maxMs = Math.max(this.#maxMs, other.#maxMs);
+  }
+
   summary(): LatencySummary {
     return {
       count: this.#count,

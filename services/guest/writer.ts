@@ -23,6 +23,7 @@ import {
 } from "./generator.ts";
 import { LatencyHistogram, type LatencySummary } from "./histogram.ts";
 import { buildHistory } from "./history.ts";
+import { IntervalRecorder, type IntervalSample } from "./intervals.ts";
 import {
   GSEQ_GAP,
   type Journal,
@@ -76,6 +77,8 @@ export interface WriterConfig {
   /** Ends by itself after this; until the signal when absent. */
   readonly durationMs?: number;
   readonly historyPath: string;
+  /** Measures intervals of this length, for `intervals()`; none when absent. */
+  readonly intervalMs?: number;
   readonly mix?: Partial<WriteMix>;
   readonly client?: Partial<NbdClientOptions>;
 }
@@ -103,9 +106,11 @@ export class SvwWriter {
   readonly #pace: Prng;
   readonly #latency = new LatencyHistogram();
   readonly #stop = new AbortController();
+  #intervals: IntervalRecorder | undefined;
   #generator: WriteGenerator | undefined;
   #journal: JournalWriter | undefined;
   #startedAtMs = 0;
+  #endedAtMs: number | undefined;
   #dueAtMs = 0;
   #rateTimer: Timer | undefined;
   #flushTimer: Timer | undefined;
@@ -153,10 +158,12 @@ export class SvwWriter {
       await Promise.all(this.#links.map((link) => link.close()));
       throw error;
     }
-    const { durationMs } = this.#config;
+    const { durationMs, intervalMs } = this.#config;
     const timer = durationMs === undefined ? undefined : this.#world.clock.after(durationMs, stop);
     this.#startedAtMs = this.#world.clock.now();
     this.#dueAtMs = this.#startedAtMs;
+    if (intervalMs !== undefined)
+      this.#intervals = new IntervalRecorder(this.#startedAtMs, intervalMs);
     this.#scheduleFlush();
     await Promise.all(this.#links.map((link) => link.keepUp(this.#stop.signal)));
     timer?.cancel();
@@ -179,6 +186,11 @@ export class SvwWriter {
       damagedSlots: damaged,
       latency: this.#latency.summary(),
     };
+  }
+
+  /** What it did in each interval so far, by its clock; empty when it does not measure any. */
+  intervals(): readonly IntervalSample[] {
+    return this.#intervals?.samples(this.#endedAtMs ?? this.#world.clock.now()) ?? [];
   }
 
   /** Opens every vDisk, then the journal, then takes over what earlier sessions wrote. */
@@ -263,7 +275,9 @@ export class SvwWriter {
       () => {
         journal.append({ kind: "ack", ...recordOf(write) });
         this.#world.observe?.({ kind: "acknowledged", write });
-        this.#latency.record(this.#world.clock.now() - dueAtMs);
+        const ackedMs = this.#world.clock.now();
+        this.#latency.record(ackedMs - dueAtMs);
+        this.#intervals?.acknowledged(ackedMs, ackedMs - dueAtMs, bytes.length);
         this.#counts.acknowledged += 1;
         this.#counts.bytes += bytes.length;
         generator.onAcked(write);
@@ -275,6 +289,7 @@ export class SvwWriter {
         journal.append({ kind: "err", ...recordOf(write), bodySeed: errno });
         this.#world.observe?.({ kind: "failed", write, error });
         this.#counts.unknown += 1;
+        this.#intervals?.unknown(this.#world.clock.now());
         generator.onUnknown(write);
         link.onUnknown(write.lba, write.parts);
         this.#settle();
@@ -337,6 +352,7 @@ export class SvwWriter {
       await new Promise<void>((resolve) => {
         this.#onDrained = resolve;
       });
+    this.#endedAtMs = this.#world.clock.now();
     const end = { gseq: 0, parts: 0, vdiskId: 0, lba: 0, bodySeed: 0, repeatShare: 0 };
     if (this.#failure === undefined) this.#journal?.append({ kind: "end", ...end });
     await this.#journal?.close();

@@ -86,6 +86,23 @@ async function runFor(
 }
 
 describe("self-verifying writer", () => {
+  it("measures every interval of its run: a stall shows as no answers, then as late ones", async () => {
+    const lab = makeLab({ intervalMs: 500, durationMs: 4000, client: { ioTimeoutMs: 9000 } });
+    await lab.serve("a");
+    const writer = lab.makeWriter();
+    const running = writer.run(new AbortController().signal);
+    await lab.clock.tick(1000);
+    lab.network.stall("guest", "a", 1500);
+    await lab.clock.tick(4500);
+    const status = await running;
+    const samples = writer.intervals();
+    expect(samples.map((one) => one.toMs - one.fromMs)).toEqual(samples.map(() => 500));
+    expect(samples.reduce((sum, one) => sum + one.acknowledged, 0)).toBe(status.acknowledged);
+    expect(samples.reduce((sum, one) => sum + one.bytes, 0)).toBe(status.acknowledgedBytes);
+    expect(samples[3]).toMatchObject({ acknowledged: 0, maxMs: 0 });
+    expect(samples[5]?.maxMs).toBeGreaterThan(1000);
+  });
+
   it("writes at its rate, and its journal proves the disks (P1)", async () => {
     const lab = makeLab();
     await lab.serve("a");
