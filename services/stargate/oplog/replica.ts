@@ -13,23 +13,17 @@ import { assert, present } from "../../base/assert.ts";
 import { fromHex } from "../../base/bytes.ts";
 import { AntipodeError, codeOf } from "../../base/errors.ts";
 import { type Epoch, epoch, type Lsn, lsn, type VdiskId } from "../../base/ids.ts";
-import { CHUNK_SIZE_BYTES, FINGERPRINT_SIZE_BYTES } from "../../base/units.ts";
 import type { Codec } from "../../platform/codec.ts";
 import type { Slot, Submission } from "./batch.ts";
-import type {
-  AppendOutcome,
-  OplogRecord,
-  OplogReplica,
-  RecordKind,
-  ReplicaState,
-} from "./contracts.ts";
+import type { AppendOutcome, OplogRecord, OplogReplica, ReplicaState } from "./contracts.ts";
 import { type EntryKind, entryBytes, type NewEntry } from "./entry.ts";
 import { type Held, HeldRecords } from "./held.ts";
 import type { CheckpointEntry, Journal } from "./journal.ts";
 import type { OplogLimits } from "./limits.ts";
 import { CorruptRecord, readBack } from "./readBack.ts";
 import type { Recent } from "./recent.ts";
-import type { Located, Replayed } from "./replay.ts";
+import type { Replayed } from "./replay.ts";
+import { checkRecord, entryOf, heldIn, hold } from "./replicaRecords.ts";
 import type { Room } from "./room.ts";
 import type { Segment } from "./segment.ts";
 
@@ -53,7 +47,6 @@ interface Position {
 }
 
 const EMPTY = new Uint8Array(0);
-const MARKER_BYTES = 16;
 const NOTHING: Position = {
   promised: epoch(0),
   drained: lsn(0),
@@ -379,70 +372,5 @@ export class Replica implements OplogReplica {
 
   #gap(): AppendOutcome {
     return { kind: "gap", lastLsn: this.#now.last };
-  }
-}
-
-/** A record that recovery found. */
-function heldIn(segment: Segment, record: Located): Held {
-  return {
-    lsn: record.lsn,
-    epoch: record.epoch,
-    kind: record.kind,
-    offsetBytes: record.offsetBytes,
-    lengthBytes: record.lengthBytes,
-    dataLength: record.dataLength,
-    data: record.dataLength === 0 ? EMPTY : undefined,
-    segment,
-    position: record.position,
-    isReleased: false,
-  };
-}
-
-/** Written out, like all objects of the write path: spreading costs more than the rest of it. */
-function entryOf(record: OplogRecord, idBytes: Uint8Array): NewEntry {
-  return {
-    kind: record.kind,
-    epoch: record.epoch,
-    lsn: record.lsn,
-    offsetBytes: record.offsetBytes,
-    lengthBytes: record.lengthBytes,
-    damaged: false,
-    idBytes,
-    data: record.data,
-  };
-}
-
-function hold(record: OplogRecord): Held {
-  return {
-    lsn: record.lsn,
-    epoch: record.epoch,
-    kind: record.kind,
-    offsetBytes: record.offsetBytes,
-    lengthBytes: record.lengthBytes,
-    dataLength: record.data.length,
-    data: record.data,
-    segment: undefined,
-    position: 0,
-    isReleased: false,
-  };
-}
-
-/** What is about to be acknowledged must be what the contract says. */
-function checkRecord(record: OplogRecord, by: Epoch): void {
-  assert(record.epoch <= by, "a record is not younger than the epoch that appends it");
-  const expected = dataLengthOf(record.kind, record.lengthBytes);
-  assert(record.data.length === expected, "a record's data have the length of its kind");
-}
-
-function dataLengthOf(kind: RecordKind, lengthBytes: number): number {
-  switch (kind) {
-    case "write":
-      return lengthBytes;
-    case "zero":
-      return 0;
-    case "chunks":
-      return (lengthBytes / CHUNK_SIZE_BYTES) * FINGERPRINT_SIZE_BYTES;
-    case "marker":
-      return MARKER_BYTES;
   }
 }

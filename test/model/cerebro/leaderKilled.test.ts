@@ -8,11 +8,11 @@
 import { describe, expect, it } from "vitest";
 import { MIB } from "../../../services/base/units.ts";
 import { CerebroService } from "../../../services/platform/wire/cerebro.ts";
+import type { StepMoment } from "../../unit/cerebro/lifeline.ts";
 import { prefixLength } from "../../unit/cerebro/simStargate.ts";
 import {
   createWorld,
   makeProtected,
-  type StepMoment,
   type World,
   type WorldSite,
 } from "../../unit/cerebro/world.ts";

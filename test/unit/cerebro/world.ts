@@ -11,10 +11,7 @@ import { Cerebro } from "../../../services/cerebro/cerebro.ts";
 import type { Site } from "../../../services/cerebro/site.ts";
 import { createCodec } from "../../../services/platform/adapters/codec.ts";
 import { createSigner } from "../../../services/platform/adapters/signer.ts";
-import type { Clock } from "../../../services/platform/clock.ts";
 import type { Codec } from "../../../services/platform/codec.ts";
-import type { Coordinator } from "../../../services/platform/coordinator.ts";
-import type { Rpc, RpcClient } from "../../../services/platform/rpc.ts";
 import { CerebroService, type Job } from "../../../services/platform/wire/cerebro.ts";
 import { createFakeClock, type FakeClock } from "../../support/fakeClock.ts";
 import { createFakeLog, type FakeLog } from "../../support/fakeLog.ts";
@@ -24,22 +21,21 @@ import {
   type MemoryConnection,
   type MemoryEtcd,
 } from "../../support/memoryCoordinator.ts";
+import {
+  killableClock,
+  Lifeline,
+  type StepMoment,
+  steppedCoordinator,
+  steppedRpc,
+} from "./lifeline.ts";
 import { SimSite } from "./simStargate.ts";
+import { stargateBindings } from "./simStargateService.ts";
 
 const CVMS = [1, 2, 3];
 const CEREBRO_PORT = 2020;
 const STARGATE_PORT = 2009;
 /** No test waits longer, in virtual time. */
 export const PATIENCE_MS = 600_000;
-
-/**
- * What befalls a Cerebro at a step: it is killed before the step is taken, or after it happened and
- * before its answer is seen, or it is frozen before the step for longer than a lease and then goes on.
- */
-export type StepMoment = "before" | "after" | "frozen";
-
-/** Longer than the lease: another leads when the frozen one wakes up. */
-const FREEZE_MS = 6000;
 
 export interface Node {
   readonly cvm: number;
@@ -119,120 +115,6 @@ function configOf(site: string, cvm: number): CvmConfig {
   });
 }
 
-/** A process that can be ended between two steps: what it waits for never comes. */
-class Lifeline {
-  alive = true;
-  struck = false;
-  steps = 0;
-  /** While frozen: resolves when it goes on. */
-  thaw: Promise<void> | undefined;
-  #strikeAt: { step: number; moment: StepMoment } | undefined;
-  readonly #clock: Clock;
-  readonly #onKill: () => void;
-
-  constructor(clock: Clock, onKill: () => void) {
-    this.#clock = clock;
-    this.#onKill = onKill;
-  }
-
-  arm(step: number, moment: StepMoment): void {
-    this.#strikeAt = { step: this.steps + step, moment };
-  }
-
-  kill(): void {
-    if (!this.alive) return;
-    this.alive = false;
-    this.#onKill();
-  }
-
-  #freeze(): void {
-    this.thaw = new Promise((resolve) => {
-      this.#clock.after(FREEZE_MS, () => {
-        this.thaw = undefined;
-        resolve();
-      });
-    });
-  }
-
-  /** Passes when the process runs; never when it is dead. */
-  async #running(): Promise<void> {
-    while (this.thaw !== undefined) await this.thaw;
-    if (!this.alive) await never();
-  }
-
-  async step<T>(act: () => Promise<T>): Promise<T> {
-    await this.#running();
-    this.steps += 1;
-    const due = this.#strikeAt?.step === this.steps ? this.#strikeAt.moment : undefined;
-    if (due !== undefined) this.struck = true;
-    if (due === "before") this.kill();
-    if (due === "frozen") this.#freeze();
-    await this.#running();
-    try {
-      return await act();
-    } finally {
-      if (due === "after") this.kill();
-      await this.#running();
-    }
-  }
-}
-
-const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
-
-function killableClock(clock: Clock, life: Lifeline): Clock {
-  return {
-    ...clock,
-    after: (delayMs, callback) =>
-      clock.after(delayMs, () => {
-        const wait = life.thaw;
-        if (wait === undefined) {
-          if (life.alive) callback();
-        } else void wait.then(callback);
-      }),
-    sleep: async (delayMs, signal) => {
-      await clock.sleep(delayMs, signal);
-      while (life.thaw !== undefined) await life.thaw;
-      if (!life.alive) await never();
-    },
-  };
-}
-
-/** Only what decides is a step: the lease's own calls would make the count depend on time. */
-function steppedCoordinator(inner: Coordinator, life: Lifeline): Coordinator {
-  return {
-    get: (key) => life.step(() => inner.get(key)),
-    list: (prefix) => life.step(() => inner.list(prefix)),
-    transact: (transaction) => life.step(() => inner.transact(transaction)),
-    watch: (prefix, from, handlers) => inner.watch(prefix, from, handlers),
-    grantLease: (ttlMs) => inner.grantLease(ttlMs),
-    renewLease: (id) => inner.renewLease(id),
-    revokeLease: (id) => inner.revokeLease(id),
-    close: () => inner.close(),
-  };
-}
-
-function steppedRpc(inner: Rpc, life: Lifeline): Rpc {
-  return {
-    connect(address): RpcClient {
-      const client = inner.connect(address);
-      return {
-        ...client,
-        address: client.address,
-        unary: (method, request, options) =>
-          life.step(() => client.unary(method, request, options)),
-        stream: (method) => client.stream(method),
-        close: () => {
-          client.close();
-        },
-      };
-    },
-    serve: (address, bindings) => inner.serve(address, bindings),
-    close: () => {
-      inner.close();
-    },
-  };
-}
-
 interface Shared {
   readonly clock: FakeClock;
   readonly network: FakeNetwork;
@@ -295,7 +177,8 @@ function createSite(shared: Shared, name: string): WorldSite {
   for (const cvm of CVMS) {
     const host = hostOf("stargate", name, cvm);
     const { rpc } = shared.network.host(host);
-    void rpc.serve({ host, port: STARGATE_PORT }, stargate.bindings(cvm, rpc));
+    const bindings = stargateBindings({ site: stargate, cvm, rpc, clock: shared.clock });
+    void rpc.serve({ host, port: STARGATE_PORT }, bindings);
   }
   const site: WorldSite = {
     name,
