@@ -132,7 +132,8 @@ const setAutoRestart: Cell<"autoRestart"> = (life, event) =>
 const markDrilled: Cell<"drilled"> = (life) => stay({ ...life, drilled: true });
 const noteExit: Cell<"exited"> = (life, event) => stay({ ...life, lastExit: event.reason });
 
-const table: Table = {
+/** Every state and event; a new one does not compile until its cells are filled. */
+export const serviceTable: Table = {
   stopped: {
     start: startAnew,
     stop: stay,
@@ -212,7 +213,7 @@ const table: Table = {
 
 /** What becomes of a service when something happens to it. */
 export function step(life: ServiceLife, event: ServiceEvent, limits: MachineLimits): Step {
-  const cell = table[life.state][event.kind] as Cell<ServiceEvent["kind"]>;
+  const cell = serviceTable[life.state][event.kind] as Cell<ServiceEvent["kind"]>;
   return cell(life, event, limits);
 }
 

@@ -195,7 +195,8 @@ function onUnsure(
   return event.turn === state.turn ? becomeLooking(state, state.seat) : stay(state);
 }
 
-const table: Table = {
+/** Every state and event; a new one does not compile until its cells are filled. */
+export const electionTable: Table = {
   idle: {
     leaseHeld: (state, event) => becomeSeating(state, event.leaseId),
     leaseLost: stay,
@@ -282,7 +283,7 @@ const table: Table = {
 /** One step. Pure: equal arguments give equal results. */
 export function stepElection(state: ElectionState, event: ElectionEvent): ElectionStep {
   // The table is total by its type; the pair of one state and one event picks one cell.
-  const cell = table[state.kind][event.kind] as (
+  const cell = electionTable[state.kind][event.kind] as (
     s: ElectionState,
     e: ElectionEvent,
   ) => ElectionStep;

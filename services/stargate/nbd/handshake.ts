@@ -75,6 +75,16 @@ type Question =
     }
   | { readonly kind: "list" };
 
+/** What the answers do to a question of one kind; one that does not fit the question is not heard. */
+interface Answers<Q extends Question> {
+  readonly opened: (machine: NbdHandshake, question: Q, info: ExportInfo) => void;
+  readonly listed: (machine: NbdHandshake, question: Q, names: readonly string[]) => void;
+  readonly refused: (machine: NbdHandshake, question: Q, message: string) => void;
+}
+type AnswerTable = { readonly [Q in Question as Q["kind"]]: Answers<Q> };
+
+const unheard = (): void => undefined;
+
 /** 18 bytes that the server sends first. */
 function encodeGreeting(): Uint8Array {
   const bytes = new Uint8Array(NBD_GREETING_BYTES);
@@ -88,6 +98,57 @@ function encodeGreeting(): Uint8Array {
 }
 
 export class NbdHandshake {
+  /** One reader a state: true when it made progress. Total, so that no state is forgotten. */
+  static readonly readers: Readonly<Record<State, (machine: NbdHandshake) => boolean>> = {
+    clientFlags: (machine) => machine.#readClientFlags(),
+    optionHeader: (machine) => machine.#readOptionHeader(),
+    optionData: (machine) => machine.#readOptionData(),
+    optionSkip: (machine) => machine.#skipOptionData(),
+    waiting: () => false,
+    ended: () => false,
+  };
+  /** Every question and answer: the row `waiting` of SPEC.md. */
+  static readonly answers: AnswerTable = {
+    exportName: {
+      opened: (machine, { exportName }, info) => {
+        machine.#send(machine.#exportNameReply(info));
+        machine.#transmit(exportName);
+      },
+      listed: unheard,
+      // EXPORT_NAME has no way to report an error: the protocol says to close.
+      refused: (machine) => {
+        machine.#close("export refused");
+      },
+    },
+    info: {
+      opened: (machine, question, info) => {
+        machine.#replyInfo(question, info);
+      },
+      listed: unheard,
+      refused: (machine, { option }, message) => {
+        machine.#replyRefused(option, message);
+      },
+    },
+    meta: {
+      opened: (machine, question) => {
+        machine.#replyMeta(question);
+      },
+      listed: unheard,
+      refused: (machine, { option }, message) => {
+        machine.#replyRefused(option, message);
+      },
+    },
+    list: {
+      opened: unheard,
+      listed: (machine, _question, names) => {
+        machine.#replyNames(names);
+      },
+      refused: (machine, _question, message) => {
+        machine.#replyRefused(nbdOption.list, message);
+      },
+    },
+  };
+
   /** Input; after `transmit` what is left in it belongs to the transmission phase. */
   readonly input = new ByteQueue();
   #state: State = "clientFlags";
@@ -108,60 +169,42 @@ export class NbdHandshake {
 
   /** The next thing to do, or `undefined` until more bytes or an answer come. */
   next(): HandshakeEffect | undefined {
-    while (this.#effects.length === 0 && this.#readers[this.#state]());
+    while (this.#effects.length === 0 && NbdHandshake.readers[this.#state](this));
     return this.#effects.shift();
   }
 
   /** The export asked for by `open` is there. */
   onOpened(info: ExportInfo): void {
-    const question = this.#answered();
-    if (question === undefined || question.kind === "list") return;
-    switch (question.kind) {
-      case "exportName":
-        this.#send(this.#exportNameReply(info));
-        this.#transmit(question.exportName);
-        return;
-      case "info":
-        this.#replyInfo(question, info);
-        return;
-      case "meta":
-        this.#replyMeta(question);
-        return;
-    }
+    this.#onAnswer("opened", info);
   }
 
   /** The names asked for by `list`. */
   onListed(names: readonly string[]): void {
-    const question = this.#answered();
-    if (question?.kind !== "list") return;
-    const replies = names.map((name) =>
-      encodeNbdOptionReply(nbdOption.list, nbdReply.server, encodeNbdString(name)),
-    );
-    this.#send(concatBytes([...replies, encodeNbdOptionReply(nbdOption.list, nbdReply.ack)]));
+    this.#onAnswer("listed", names);
   }
 
   /** The export cannot be opened, or the names not be listed; the message is for a person. */
   onRefused(message: string): void {
-    const question = this.#answered();
-    if (question === undefined) return;
-    if (question.kind === "exportName") {
-      // EXPORT_NAME has no way to report an error: the protocol says to close.
-      this.#close("export refused");
-      return;
-    }
-    const option = question.kind === "list" ? nbdOption.list : question.option;
-    this.#send(encodeNbdOptionReply(option, nbdReply.errorUnknown, utf8(message)));
+    this.#onAnswer("refused", message);
   }
 
-  /** One reader a state: true when it made progress. Total, so that no state is forgotten. */
-  readonly #readers: Readonly<Record<State, () => boolean>> = {
-    clientFlags: () => this.#readClientFlags(),
-    optionHeader: () => this.#readOptionHeader(),
-    optionData: () => this.#readOptionData(),
-    optionSkip: () => this.#skipOptionData(),
-    waiting: () => false,
-    ended: () => false,
-  };
+  /** None is heard that comes unasked or after the end. */
+  #onAnswer<K extends keyof Answers<Question>>(
+    kind: K,
+    answer: Parameters<Answers<Question>[K]>[2],
+  ): void {
+    const question = this.#question;
+    if (question === undefined) return;
+    this.#question = undefined;
+    this.#state = "optionHeader";
+    // The table is total by its type; the pair of one question and one answer picks one cell.
+    const cell = NbdHandshake.answers[question.kind][kind] as (
+      machine: NbdHandshake,
+      question: Question,
+      answer: Parameters<Answers<Question>[K]>[2],
+    ) => void;
+    cell(this, question, answer);
+  }
 
   #readClientFlags(): boolean {
     if (!this.input.ensure(NBD_CLIENT_FLAGS_BYTES)) return false;
@@ -289,6 +332,17 @@ export class NbdHandshake {
     if (question.option === nbdOption.go) this.#transmit(question.exportName);
   }
 
+  #replyNames(names: readonly string[]): void {
+    const replies = names.map((name) =>
+      encodeNbdOptionReply(nbdOption.list, nbdReply.server, encodeNbdString(name)),
+    );
+    this.#send(concatBytes([...replies, encodeNbdOptionReply(nbdOption.list, nbdReply.ack)]));
+  }
+
+  #replyRefused(option: number, message: string): void {
+    this.#send(encodeNbdOptionReply(option, nbdReply.errorUnknown, utf8(message)));
+  }
+
   #replyMeta(question: Question & { kind: "meta" }): void {
     const { option, queries } = question;
     const setting = option === nbdOption.setMetaContext;
@@ -314,14 +368,6 @@ export class NbdHandshake {
     this.#question = question;
     this.#state = "waiting";
     this.#effects.push(effect);
-  }
-
-  /** Takes the open question; none when an answer comes unasked or after the end. */
-  #answered(): Question | undefined {
-    const question = this.#question;
-    this.#question = undefined;
-    if (question !== undefined) this.#state = "optionHeader";
-    return question;
   }
 
   #transmit(exportName: string): void {
