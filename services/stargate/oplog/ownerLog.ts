@@ -1,6 +1,6 @@
 /**
- * The owner's end of a vDisk's oplog: gives LSNs, writes its own replica and feeds the peers in
- * batches, and knows what is durable everywhere.
+ * The owner's end of a vDisk's oplog: gives LSNs, writes its own replica and feeds the peers
+ * (ownerPeers.ts) in batches, and knows what is durable everywhere.
  *
  * Three positions, each at most the one before it:
  * - `lastLsn`: given to a record;
@@ -15,24 +15,12 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { AntipodeError, codeOf } from "../../base/errors.ts";
-import {
-  epoch as asEpoch,
-  lsn as asLsn,
-  type Epoch,
-  type Lsn,
-  type VdiskId,
-} from "../../base/ids.ts";
-import {
-  APPEND_BATCH_BYTES_MAX,
-  APPEND_BATCH_RECORDS_MAX,
-  LEVEL_BATCH_BYTES,
-  LEVEL_BATCH_RECORDS,
-  READ_LEASE_MS,
-} from "../vdisk/limits.ts";
+import { AntipodeError } from "../../base/errors.ts";
+import { lsn as asLsn, type Epoch, type Lsn, type VdiskId } from "../../base/ids.ts";
+import { APPEND_BATCH_BYTES_MAX, APPEND_BATCH_RECORDS_MAX } from "../vdisk/limits.ts";
 import type { OplogRecord, OplogReplica, RecordKind } from "./contracts.ts";
 import { entryBytes } from "./entry.ts";
-import type { PeerLink } from "./peerLink.ts";
+import { type Attachment, type OwnerPeerEvents, OwnerPeers } from "./ownerPeers.ts";
 
 /** A record without its place in the log. */
 export interface NewRecord {
@@ -43,28 +31,11 @@ export interface NewRecord {
 }
 
 /** What the owner log tells its vDisk; none of these may throw. */
-export interface OwnerLogEvents {
+export interface OwnerLogEvents extends OwnerPeerEvents {
   /** The record is committed and not held back: make it visible. Called in LSN order, before its promise resolves. */
   readonly onApply: (record: OplogRecord) => void;
-  /** A counted peer stopped answering or does not follow; nothing is committed until it is levelled or removed. */
-  readonly onPeerLost: (cvm: number, reason: unknown) => void;
-  /** Somebody holds a higher epoch. */
-  readonly onDeposed: (promisedEpoch: number) => void;
   /** The own disk failed: the vDisk cannot be served from here. */
   readonly onLocalFailure: (error: unknown) => void;
-}
-
-interface Peer {
-  readonly cvm: number;
-  readonly link: PeerLink;
-  /** Does it count for commits? */
-  counted: boolean;
-  /** streaming: gets every new batch; catching: is being sent the tail; lost: gets nothing. */
-  state: "streaming" | "catching" | "lost";
-  /** Why it is lost. */
-  reason: unknown;
-  ackedLsn: number;
-  leaseUntilMs: number;
 }
 
 interface Entry {
@@ -75,10 +46,9 @@ interface Entry {
 }
 
 export class OwnerLog {
-  readonly #vdiskId: VdiskId;
   readonly #replica: OplogReplica;
   readonly #events: OwnerLogEvents;
-  readonly #peers = new Map<number, Peer>();
+  readonly #peers: OwnerPeers;
   #epoch: Epoch;
   #nextLsn: number;
   /** First LSN that no batch has taken yet. */
@@ -86,8 +56,7 @@ export class OwnerLog {
   #localLsn: number;
   #commitLsn: number;
   #appliedLsn: number;
-  /** Records after `appliedLsn`, in order. */
-  /** An applied entry is let go of at once: it holds its data. */
+  /** Records after `appliedLsn`, in order. An applied entry is let go of at once: it holds its data. */
   #entries: (Entry | undefined)[] = [];
   #head = 0;
   #flushScheduled = false;
@@ -105,7 +74,6 @@ export class OwnerLog {
     readonly epoch: Epoch;
     readonly events: OwnerLogEvents;
   }) {
-    this.#vdiskId = options.vdiskId;
     this.#replica = options.replica;
     this.#events = options.events;
     this.#epoch = options.epoch;
@@ -115,6 +83,15 @@ export class OwnerLog {
     this.#localLsn = lastLsn;
     this.#commitLsn = lastLsn;
     this.#appliedLsn = lastLsn;
+    this.#peers = new OwnerPeers({
+      ...options,
+      epoch: () => this.#epoch,
+      flushLsn: () => this.#flushLsn,
+      stopped: () => this.#stopped,
+      onProgress: () => {
+        this.#advance();
+      },
+    });
   }
 
   get epoch(): Epoch {
@@ -209,9 +186,7 @@ export class OwnerLog {
   configure(epoch: Epoch, peers: readonly number[]): void {
     assert(epoch > this.#epoch, "the epoch grows with every change of the peers");
     this.#epoch = epoch;
-    for (const peer of this.#peers.values()) peer.counted = peers.includes(peer.cvm);
-    for (const [cvm, peer] of this.#peers) if (!peer.counted) this.#peers.delete(cvm);
-    this.#advance();
+    this.#peers.configure(peers);
   }
 
   /**
@@ -219,92 +194,31 @@ export class OwnerLog {
    * batch. Resolves when it has caught up.
    * @throws AntipodeError when it stops answering meanwhile
    */
-  async attach(options: {
-    readonly cvm: number;
-    readonly link: PeerLink;
-    readonly lastLsn: Lsn;
-    /** Do commits wait for it at once, or from when it has caught up? */
-    readonly counted: boolean;
-  }): Promise<void> {
-    const peer: Peer = {
-      cvm: options.cvm,
-      link: options.link,
-      counted: options.counted,
-      state: "catching",
-      reason: undefined,
-      ackedLsn: options.lastLsn,
-      leaseUntilMs: 0,
-    };
-    this.#peers.set(options.cvm, peer);
-    try {
-      await this.#catchUp(peer);
-    } catch (error) {
-      peer.state = "lost";
-      throw error;
-    }
-  }
-
-  async #catchUp(peer: Peer): Promise<void> {
-    // The switch to streaming happens in the same turn as the comparison: no record falls between.
-    while (peer.ackedLsn + 1 < this.#flushLsn) {
-      const from = asLsn(peer.ackedLsn + 1);
-      const to = asLsn(Math.min(this.#flushLsn - 1, peer.ackedLsn + LEVEL_BATCH_RECORDS));
-      const records = upToBytes(await this.#replica.read(from, to), LEVEL_BATCH_BYTES);
-      this.#assertAttached(peer);
-      await this.#send(peer, records);
-      this.#assertAttached(peer);
-    }
-    // It has all that was ever committed, and has no record committed without it from now on.
-    peer.state = "streaming";
-    peer.counted = true;
-    if (peer.leaseUntilMs === 0) await this.#send(peer, []);
-    this.#assertAttached(peer);
-  }
-
-  #assertAttached(peer: Peer): void {
-    if (this.#stopped !== undefined) throw this.#stopped;
-    if (this.#peers.get(peer.cvm) !== peer)
-      throw new AntipodeError("CANCELLED", "the peer was taken out while it caught up");
-    if (peer.state === "lost")
-      throw new AntipodeError(
-        codeOf(peer.reason) === "OVERLOADED" ? "OVERLOADED" : "PEER_UNREACHABLE",
-        "the peer was lost while it caught up",
-        { cvm: peer.cvm },
-        peer.reason,
-      );
+  attach(attachment: Attachment): Promise<void> {
+    return this.#peers.attach(attachment);
   }
 
   /** The peer gets nothing any more and does not count; only for peers that are not listed. */
   detach(cvm: number): void {
-    this.#peers.delete(cvm);
-    this.#advance();
+    this.#peers.detach(cvm);
   }
 
   /** Peers that count and follow. */
   followers(): readonly number[] {
-    return [...this.#peers.values()]
-      .filter((peer) => peer.counted && peer.state !== "lost")
-      .map((peer) => peer.cvm);
+    return this.#peers.followers();
   }
 
   /** Until when every counted peer lets us serve reads; infinite without peers. */
   readLeaseUntilMs(): number {
-    let until = Number.POSITIVE_INFINITY;
-    for (const peer of this.#peers.values())
-      if (peer.counted) until = Math.min(until, peer.state === "lost" ? 0 : peer.leaseUntilMs);
-    return until;
+    return this.#peers.readLeaseUntilMs();
   }
 
   /**
    * Asks every counted peer for a fresh read lease, and tells it what is drained. A peer that has lost
    * records that it acknowledged, or does not answer, is reported as lost.
    */
-  async renewReadLease(): Promise<void> {
-    await Promise.all(
-      [...this.#peers.values()]
-        .filter((peer) => peer.state === "streaming")
-        .map((peer) => this.#send(peer, [])),
-    );
+  renewReadLease(): Promise<void> {
+    return this.#peers.renewReadLease();
   }
 
   // ---- batches ----
@@ -335,8 +249,7 @@ export class OwnerLog {
     }
     this.#flushLsn = last.lsn + 1;
     void this.#appendLocally(records, last.lsn);
-    for (const peer of this.#peers.values())
-      if (peer.state === "streaming") void this.#send(peer, records);
+    this.#peers.feed(records);
   }
 
   #takeBatch(): readonly OplogRecord[] {
@@ -373,61 +286,11 @@ export class OwnerLog {
     }
   }
 
-  /** Never throws: what goes wrong is told through the events. */
-  async #send(peer: Peer, records: readonly OplogRecord[]): Promise<void> {
-    const acknowledged = peer.ackedLsn;
-    try {
-      const { outcome, sentAtMs } = await peer.link.append({
-        vdiskId: this.#vdiskId,
-        epoch: this.#epoch,
-        drainedLsn: this.#replica.state().drainedLsn,
-        records,
-      });
-      if (this.#stopped !== undefined || this.#peers.get(peer.cvm) !== peer) return;
-      if (outcome.kind === "appended" && outcome.lastLsn < acknowledged) {
-        const details = { cvm: peer.cvm, lastLsn: outcome.lastLsn, acknowledgedLsn: acknowledged };
-        this.#lose(
-          peer,
-          new AntipodeError("OPLOG_CORRUPT", "a peer has lost records of the oplog", details),
-        );
-      } else if (outcome.kind === "appended") {
-        peer.ackedLsn = Math.max(peer.ackedLsn, records.at(-1)?.lsn ?? 0);
-        peer.leaseUntilMs = Math.max(peer.leaseUntilMs, sentAtMs + READ_LEASE_MS);
-        this.#advance();
-      } else if (outcome.kind === "staleEpoch" && outcome.promisedEpoch > this.#epoch) {
-        this.#events.onDeposed(asEpoch(outcome.promisedEpoch));
-      } else {
-        this.#lose(
-          peer,
-          new AntipodeError(
-            outcome.errorCode === "OVERLOADED" ? "OVERLOADED" : "PEER_UNREACHABLE",
-            `a peer's oplog does not follow: ${outcome.kind} ${outcome.errorMessage}`,
-            { cvm: peer.cvm },
-          ),
-        );
-      }
-    } catch (error) {
-      if (this.#stopped === undefined && this.#peers.get(peer.cvm) === peer)
-        this.#lose(peer, error);
-    }
-  }
-
-  #lose(peer: Peer, reason: unknown): void {
-    if (peer.state === "lost") return;
-    const wasCatching = peer.state === "catching";
-    peer.state = "lost";
-    peer.reason = reason;
-    // While it catches up, `attach` reports the loss to whoever called it.
-    if (!wasCatching) this.#events.onPeerLost(peer.cvm, reason);
-  }
-
   // ---- commit and apply ----
 
   #advance(): void {
     if (this.#stopped !== undefined) return;
-    let commit = this.#localLsn;
-    for (const peer of this.#peers.values())
-      if (peer.counted) commit = Math.min(commit, peer.ackedLsn);
+    const commit = this.#peers.committed(this.#localLsn);
     if (commit <= this.#commitLsn) return;
     const before = this.#commitLsn;
     this.#commitLsn = commit;
@@ -462,15 +325,4 @@ function journalBytes(records: readonly OplogRecord[]): number {
   let bytes = 0;
   for (const record of records) bytes += entryBytes(record.data.length);
   return bytes;
-}
-
-function upToBytes(records: readonly OplogRecord[], bytesMax: number): readonly OplogRecord[] {
-  let bytes = 0;
-  let count = 0;
-  for (const record of records) {
-    if (count > 0 && bytes + record.data.length > bytesMax) break;
-    bytes += record.data.length;
-    count += 1;
-  }
-  return records.slice(0, count);
 }
