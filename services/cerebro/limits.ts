@@ -39,8 +39,13 @@ export const JOBS_ENDED_KEPT_MAX = 50;
 export const TASKS_PER_JOB_MAX = 256;
 /** Subtrees asked of one plan; bounds a job's records to about 1024 × 180 B. */
 export const SUBTREES_PER_JOB_MAX = 1024;
-/** Address space of a task at least: smaller ones would cost more in claims than in transfer. */
+/** Address space, or expected change, of a task at least: smaller ones cost more in claims than in transfer. */
 export const TASK_ADDRESS_BYTES_MIN = 16 * MIB;
+/**
+ * Part of a changed subtree's chunks that is taken to have changed since the base when tasks are cut: eight
+ * of the 64 chunks of a lowest node.
+ */
+export const CHANGED_SHARE_EXPECTED = 1 / 8;
 /** etcd accepts 128 operations and 1.5 MiB in a transaction. */
 export const TASKS_PER_WRITE_MAX = 64;
 export const WRITE_BYTES_MAX = 512 * KIB;

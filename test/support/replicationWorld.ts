@@ -49,6 +49,7 @@ export interface ReplicationWorld {
 }
 
 interface ShipMessage {
+  readonly fingerprints: Uint8Array;
   readonly pack: Uint8Array;
 }
 

@@ -6,7 +6,7 @@
 import { assert } from "../../base/assert.ts";
 import type { RecoveryPointDisk, RecoveryPointRecord } from "../../base/siteRecords.ts";
 import { CHUNK_SIZE_BYTES, NODE_FANOUT } from "../../base/units.ts";
-import { TASK_ADDRESS_BYTES_MIN } from "../limits.ts";
+import { CHANGED_SHARE_EXPECTED, TASK_ADDRESS_BYTES_MIN } from "../limits.ts";
 import type { SubtreeRecord } from "../state/records.ts";
 
 /** A recovery point that the target holds: its id and its roots. */
@@ -71,8 +71,18 @@ export function addressBytesOf(subtree: SubtreeRecord, sizeBytes: number): numbe
 }
 
 /**
- * Bundles subtrees, in order of place, into at most `bundlesMax` tasks of about equal address space.
- * Every subtree is in exactly one bundle.
+ * What a subtree counts for when work is shared out: its address space, or, where a base is known, the part
+ * of it that is expected to have changed. Wrong guesses cost balance between workers, nothing else.
+ */
+function weightOf(subtree: SubtreeRecord, sizeBytes: number): number {
+  const bytes = addressBytesOf(subtree, sizeBytes);
+  return subtree.base === "" ? bytes : bytes * CHANGED_SHARE_EXPECTED;
+}
+
+/**
+ * Bundles subtrees, in order of place, into at most `bundlesMax` tasks of about equal weight: a small
+ * increment is one task, which saves the claims of many and a round for the top. Every subtree is in
+ * exactly one bundle.
  */
 export function bundleSubtrees(
   subtrees: readonly SubtreeRecord[],
@@ -80,12 +90,12 @@ export function bundleSubtrees(
   bundlesMax: number,
 ): readonly (readonly SubtreeRecord[])[] {
   assert(bundlesMax >= 1, "a vDisk that ships has room for a task");
-  const total = subtrees.reduce((sum, subtree) => sum + addressBytesOf(subtree, sizeBytes), 0);
+  const total = subtrees.reduce((sum, subtree) => sum + weightOf(subtree, sizeBytes), 0);
   const wanted = Math.max(TASK_ADDRESS_BYTES_MIN, Math.ceil(total / bundlesMax));
   const bundles: SubtreeRecord[][] = [];
   let filled = 0;
   for (const subtree of subtrees) {
-    const bytes = addressBytesOf(subtree, sizeBytes);
+    const bytes = weightOf(subtree, sizeBytes);
     const last = bundles.at(-1);
     // The last bundle takes what rounding left over.
     const full = filled + bytes > wanted && bundles.length < bundlesMax;

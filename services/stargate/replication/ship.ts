@@ -47,10 +47,12 @@ export interface ShipOptions {
 /**
  * Carries out a ship order.
  *
- * `topRoot` is shipped after the subtrees, from the root down: whatever the target lacks below it is
- * sent, children first, so a task of the job that was lost is made good here. The base is not relied
- * on for it; asking the target costs less than being wrong. Address space that was counted with a
- * subtree is not counted again: the top adds to the ledger what it sends, and nothing else.
+ * `topRoot` is shipped after the subtrees, from the root down: whatever the target lacks of what changed
+ * since the base is sent, children first, so a task of the job that was lost is made good here. What is
+ * equal at the base is not asked about, so the cost follows the change and not the size; a target that
+ * has lost some of it refuses the node above (`RECOVERY_POINT_INCOMPLETE`), and the job is planned again
+ * without that base. Address space that was counted with a subtree is not counted again: the top adds to
+ * the ledger what it sends, and nothing else.
  *
  * @returns the final ledger; every subtree, and the root if one was given, is durable at the target
  * @throws AntipodeError `INVALID_ARGUMENT`, `SIZE_INVALID` for an order that makes no sense; `CANCELLED`;
@@ -160,7 +162,12 @@ function checkOrder(request: ShipOrder): CheckedOrder {
     top:
       root === undefined
         ? undefined
-        : { level: geometry.height, index: 0, fingerprint: root, base: undefined },
+        : {
+            level: geometry.height,
+            index: 0,
+            fingerprint: root,
+            base: rootFromHex(request.topBaseRoot),
+          },
   };
 }
 

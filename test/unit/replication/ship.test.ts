@@ -2,7 +2,12 @@
 // What a cut at each message does is in test/model/replication.
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../../services/base/bytes.ts";
-import { CHUNK_SIZE_BYTES as CHUNK, KIB, MIB } from "../../../services/base/units.ts";
+import {
+  CHUNK_SIZE_BYTES as CHUNK,
+  FINGERPRINT_SIZE_BYTES,
+  KIB,
+  MIB,
+} from "../../../services/base/units.ts";
 import { createCodec } from "../../../services/platform/adapters/codec.ts";
 import { decodePack } from "../../../services/stargate/extents/chunkPack.ts";
 import { codeOf } from "../../support/mapModel.ts";
@@ -53,8 +58,23 @@ describe("ship and receive", () => {
     expectSums(ledger);
     expect(ledger.uniqueBytes).toBe(CHUNK);
     expect(world.source.counts.chunksRead).toBe(1);
-    // Two extents now and at the base, the top for its children, and each new node once to send it.
-    expect(world.source.counts.nodesRead).toBeLessThanOrEqual(8);
+    // Two extents and the top, each now and at the base, and each new node once to send it.
+    expect(world.source.counts.nodesRead).toBeLessThanOrEqual(9);
+  });
+
+  it("ask the target only about what changed since the base, whatever the size, also for the top", async () => {
+    const { world, root } = await filledWorld(codec);
+    await world.ship(await world.order(root, undefined));
+    const next = await world.write(root, [[5, 9001]]);
+    let asked = 0;
+    world.alter = (message) => {
+      asked += message.fingerprints.length / FINGERPRINT_SIZE_BYTES;
+      return message;
+    };
+    await world.ship(await world.order(next, root));
+    await expectReplica(world, codec, next);
+    // One chunk, its extent, and the nodes above up to the root.
+    expect(asked).toBeLessThanOrEqual(5);
   });
 
   it("send nothing twice when the whole order is repeated (P5)", async () => {
