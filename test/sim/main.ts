@@ -151,21 +151,11 @@ async function runAll(options: Options): Promise<{ ran: number; failed: readonly
       : performance.now() - startedMs >= options.minutes * MS_PER_MINUTE;
   while (!isOver()) {
     const seed = options.seed + ran;
-    seedNow = seed;
     ran += 1;
     if (!(await runSeed(seed, options))) failed.push(seed);
   }
   return { ran, failed };
 }
-
-/** The seed under way, for what fails outside of every process. */
-let seedNow = 0;
-process.on("unhandledRejection", (error) => {
-  print(
-    `seed ${seedNow}: FAILED: nobody handled ${error instanceof Error ? (error.stack ?? "") : String(error)}`,
-  );
-  process.exit(1);
-});
 
 const options = parseOptions();
 if (options === undefined) print(USAGE);

@@ -3,9 +3,9 @@
 import { AntipodeError } from "../../services/base/errors.ts";
 import { BLOCK_BYTES, type NbdClient } from "../../services/guest/index.ts";
 import { CerebroService } from "../../services/platform/wire/cerebro.ts";
-import type { GroupVdisk, SlotReader } from "./check/contracts.ts";
-import { PD, pointVdisks } from "./operator.ts";
+import type { GroupVdisk, RecoveryPointRecord, SlotReader } from "./check/contracts.ts";
 import type { Recorder } from "./record.ts";
+import { PD, pointVdisks } from "./sitePort.ts";
 import { memberOf, type World } from "./world/world.ts";
 
 /** Points that are read at a site: the newest ones. */
@@ -26,19 +26,25 @@ export async function readFinal(options: ReadingOptions, runId: number): Promise
   options.recorder.finals.push({ runId, at: options.recorder.instant(), read });
 }
 
-/** The newest recovery points that the site has, byte for byte. */
-export async function readPoints(options: ReadingOptions): Promise<void> {
+/** The newest recovery points that the site has, and those that a branch began with, byte for byte. */
+export async function readPoints(
+  options: ReadingOptions,
+  points: readonly RecoveryPointRecord[],
+  bases: ReadonlySet<string>,
+): Promise<void> {
   const { world, recorder, site, vdisks } = options;
   const { recoveryPoints } = await insist(world, (attempt) =>
     world.call(memberOf(world.site(site), attempt).cerebro, CerebroService.listRecoveryPoints, {
       pd: PD,
     }),
   );
-  const known = new Set(recorder.points.map(({ id }) => id));
+  const known = new Set(points.map(({ id }) => id));
   const oldestFirst = recoveryPoints
     .filter(({ id }) => known.has(id))
     .sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1));
-  for (const point of oldestFirst.slice(-POINTS_MAX)) {
+  const newest = new Set(oldestFirst.slice(-POINTS_MAX));
+  for (const point of oldestFirst) {
+    if (!newest.has(point) && !bases.has(point.id)) continue;
     const read = await capture(options, ({ name }) => `${name}@${point.id}`);
     recorder.count("recovery point read");
     recorder.readings.push({

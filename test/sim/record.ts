@@ -8,14 +8,12 @@ import type {
   FinalImage,
   Instant,
   PointReading,
-  RecoveryPointRecord,
 } from "./check/contracts.ts";
 
 /** A fault whose end is not known yet. */
 export type OpenFault = { -readonly [K in keyof FaultRecord]: FaultRecord[K] };
 
 export class Recorder {
-  readonly points: RecoveryPointRecord[] = [];
   readonly readings: PointReading[] = [];
   readonly finals: FinalImage[] = [];
   readonly activations: Activation[] = [];

@@ -112,7 +112,7 @@ describe("the judge", () => {
       activations: [],
       faults: [],
       errors: [],
-      convergence: undefined,
+      convergences: [],
     };
     const verdicts = await judgeRun(nothing, { writes });
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(10).fill("vacuous"));

@@ -204,7 +204,7 @@ export interface ErrorRecord {
   readonly message: string;
 }
 
-/** What happened after the last fault was healed. */
+/** What happened after all faults were healed, once. */
 export interface Convergence {
   readonly healed: Instant;
   /** Virtual time that was given for it. */
@@ -232,8 +232,8 @@ export interface RunRecord {
   readonly activations: readonly Activation[];
   readonly faults: readonly FaultRecord[];
   readonly errors: readonly ErrorRecord[];
-  /** `undefined` when the run ended before it tried. */
-  readonly convergence: Convergence | undefined;
+  /** One each time that faults had ended; none when the run ended before it tried. */
+  readonly convergences: readonly Convergence[];
 }
 
 /** One half of a witness: enough to find it in a trace. */

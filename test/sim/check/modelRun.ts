@@ -336,14 +336,16 @@ class ModelRun {
       activations: this.#activations,
       faults: this.#faults,
       errors: [],
-      convergence: {
-        healed,
-        budgetMs: 1000,
-        duties: [
-          { name: "job-1", state: "completed", settled },
-          { name: "v0 has RF copies", state: "2 of 2", settled },
-        ],
-      },
+      convergences: [
+        {
+          healed,
+          budgetMs: 1000,
+          duties: [
+            { name: "job-1", state: "completed", settled },
+            { name: "v0 has RF copies", state: "2 of 2", settled },
+          ],
+        },
+      ],
     };
     return record as Draft<RunRecord>;
   }

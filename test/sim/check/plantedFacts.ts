@@ -254,12 +254,12 @@ export const plantedAtTheSource: readonly Planted[] = [
 
 /** Against checkConvergence. */
 export const plantedDuties: readonly Planted[] = [
-  lie("a duty that never settles", "never-settled", ({ convergence }) => {
+  lie("a duty that never settles", "never-settled", ({ convergences: [convergence] }) => {
     const duty = present(convergence?.duties[1], "there are duties");
     Object.assign(duty, { settled: undefined, state: "running" });
     return ({ found }) => found.what === `${duty.name} is running`;
   }),
-  lie("a duty that settles too late", "settled-late", ({ convergence }) => {
+  lie("a duty that settles too late", "settled-late", ({ convergences: [convergence] }) => {
     const duty = present(convergence?.duties[0], "there are duties");
     const settled = present(duty.settled, "it settled");
     settled.ms += convergence?.budgetMs ?? 0;

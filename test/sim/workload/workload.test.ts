@@ -112,7 +112,7 @@ function recordOf(store: Store, more: Partial<RunRecord> = {}): RunRecord {
   return {
     ...{ seed: 5, branches: [store.load.branch()], reads: store.load.reads, finals: [final] },
     ...{ points: [], readings: [], replications: [], acceptances: [], activations: [] },
-    ...{ faults: [], errors: [], convergence: undefined },
+    ...{ faults: [], errors: [], convergences: [] },
     ...more,
   };
 }
@@ -218,15 +218,14 @@ async function operate(
     async replicate(pointId, targetSite) {
       await store.clock.sleep(30);
       show(pointId, targetSite);
-      const windows = { windowBytes: 1, workers: 1, wirePayloadBytes: 1, wireDistinctBytes: 1 };
       const sites = { sourceSite: "A", targetSite, jobId: pointId };
-      return { ...sites, ...windows, outcome: "completed", ledger: emptyLedger, interruptions: [] };
+      return { ...sites, outcome: "completed", ledger: emptyLedger };
     },
     deletePoint(pointId) {
       const error = new AntipodeError("RECOVERY_POINT_NOT_FOUND", "no such point");
       return content.delete(pointId) ? Promise.resolve() : Promise.reject(error);
     },
-    activate: () => Promise.resolve(2),
+    activate: (_site, pointId) => Promise.resolve({ generation: 2, pointId }),
   };
   const operator = new OperatorLoad({
     ...{ world: store, port, prng: createPrng(seed) },

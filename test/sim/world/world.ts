@@ -22,7 +22,7 @@ import { createTrace, type Trace, type TraceEvent } from "../trace.ts";
 import { createSite, type SharedWorld, type SimSite, type SitePlan } from "./site.ts";
 
 /** The host of clients and operators; the lines from there are never cut. */
-const OUTSIDE = "outside";
+export const OUTSIDE = "outside";
 const INSIDE_DELAY_MS = 0.2;
 const CALL_MS = 5000;
 const RETRY_MS = 50;
