@@ -4,7 +4,9 @@
  * the verdict on a slot, the prefix condition.
  */
 
-export { type AuditReport, auditImage } from "./audit.ts";
+export { auditImage } from "./audit.ts";
+export { auditRecord } from "./auditRecord.ts";
+export { type AuditReport, type AuditTally, tallyOf } from "./auditReport.ts";
 export {
   BLOCK_BYTES,
   type BlockFields,

@@ -7,9 +7,7 @@ import { join } from "node:path";
 import type { AuditFact, PdFact, Protection, Scenario } from "../../chaos/index.ts";
 import {
   type AuditReport,
-  auditImage,
-  createImageReader,
-  loadJournal,
+  auditRecord,
   openSteadyDisk,
   SvwWriter,
   type WriterStatus,
@@ -137,22 +135,14 @@ async function audit(
   site: string,
   requiredBeforeMicros: number | undefined,
 ): Promise<AuditFact> {
-  const journal = await loadJournal(context.world.diskAt(workFolder), historyOf(pd));
-  const clients = new Map(
-    await Promise.all(
-      journal.header.vdisks.map(async ({ id, name }) => {
-        const targets = await actions.targets(site, name);
-        return [id, await openSteadyDisk(context.world, targets)] as const;
-      }),
-    ),
-  );
-  try {
-    const readSlot = createImageReader(clients);
-    const required = requiredBeforeMicros === undefined ? {} : { requiredBeforeMicros };
-    return factOf(await auditImage([{ journal, readSlot, ...required }]));
-  } finally {
-    for (const client of clients.values()) await client.close();
-  }
+  const required = requiredBeforeMicros === undefined ? {} : { requiredBeforeMicros };
+  const report = await auditRecord(context.world, {
+    disk: context.world.diskAt(workFolder),
+    path: historyOf(pd),
+    targets: (vdisk) => actions.targets(site, vdisk),
+    ...required,
+  });
+  return factOf(report);
 }
 
 function factOf(report: AuditReport): AuditFact {
