@@ -4,31 +4,87 @@
  * are not. The whole configuration is printed as one line.
  */
 
+import { assert } from "../../services/base/assert.ts";
 import { createPrng, type Prng } from "../../services/base/prng.ts";
 
-/** Every kind of fault, with its class in the catalogue (F1 to F30). */
-export const faultClasses = {
-  killProcess: "F1",
-  killAtAwait: "F1",
-  pauseProcess: "F2",
-  powerLossCvm: "F3",
-  powerLossSite: "F4",
-  killSite: "F23",
-  cutLink: "F17",
-  cutLinkOneWay: "F17",
-  tearLink: "F22",
-  loseReplies: "F21",
-  cutCvm: "F18",
-  cutPair: "F18",
-  cutEtcd: "F18",
-  etcdOutage: "F15",
-  revokeLeases: "F16",
-  loseEtcdAnswers: "F15",
-  blindWatches: "F15",
-  slowDisk: "F11",
+/**
+ * Every kind of fault, with its class in the catalogue (F1 to F30), in groups: a run without a whole
+ * group shows what its faults hide.
+ */
+export const faultGroups = {
+  process: {
+    killProcess: "F1",
+    killAtAwait: "F1",
+    pauseProcess: "F2",
+    pauseAtAwait: "F28",
+    pauseBeyondLease: "F2",
+    powerLossCvm: "F3",
+    powerLossSite: "F4",
+    killSite: "F23",
+  },
+  disk: {
+    fullDisk: "F9",
+    readErrors: "F10",
+    writeErrors: "F10",
+    failedSyncs: "F10",
+    slowDisk: "F11",
+    stuckDisk: "F11",
+  },
+  clock: {
+    jumpWall: "F12",
+    strobeWall: "F12",
+    driftClock: "F12",
+  },
+  etcd: {
+    etcdOutage: "F13",
+    freezeEtcd: "F14",
+    revokeAllLeases: "F14",
+    isolateEtcd: "F15",
+    wipeEtcd: "F15",
+    loseEtcdAnswers: "F15",
+    ambiguousEtcd: "F15",
+    blindWatches: "F15",
+    slowWatches: "F15",
+    compactEtcd: "F15",
+    revokeLeases: "F16",
+    holdLeases: "F16",
+    cutEtcd: "F18",
+  },
+  link: {
+    cutLink: "F17",
+    cutLinkOneWay: "F17",
+    shapeLink: "F19",
+    stallLink: "F19",
+    loseReplies: "F21",
+    loseStreamReplies: "F21",
+    tearLink: "F22",
+    tearLinkLater: "F22",
+    blackHoleLink: "F22",
+  },
+  inside: {
+    cutCvm: "F18",
+    cutPair: "F18",
+    cutPairOneWay: "F18",
+    slowPair: "F19",
+    stallPair: "F19",
+    tearPair: "F22",
+    blackHolePair: "F22",
+  },
 } as const;
-export type FaultKind = keyof typeof faultClasses;
-const faultKinds = Object.keys(faultClasses) as readonly FaultKind[];
+export type FaultGroup = keyof typeof faultGroups;
+/** Kinds of one group. */
+export type KindOf<Group extends FaultGroup> = keyof (typeof faultGroups)[Group] & string;
+export type FaultKind = { [Group in FaultGroup]: KindOf<Group> }[FaultGroup];
+
+/** The class of every kind. */
+export const faultClasses: Readonly<Record<FaultKind, string>> = {
+  ...faultGroups.process,
+  ...faultGroups.disk,
+  ...faultGroups.clock,
+  ...faultGroups.etcd,
+  ...faultGroups.link,
+  ...faultGroups.inside,
+};
 
 /** What the operator of a run does. */
 export interface OperatorConfig {
@@ -88,7 +144,7 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
     untilMs,
     faultEveryMs: pick(prng, [500, 1500, 4000]),
     faultLastsMs: pick(prng, [300, 1500, 5000]),
-    faults: prng.below(10) === 0 ? [] : faultKinds.filter(() => prng.below(2) === 0),
+    faults: drawFaults(prng),
     operator: {
       snapshotEveryMs: pick(prng, [1000, 3000, 8000]),
       replicateShare: pick(prng, [0.3, 1]),
@@ -97,9 +153,18 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
   };
 }
 
+/** Half of the groups, of each half of its kinds; one run in ten is calm. */
+function drawFaults(prng: Prng): readonly FaultKind[] {
+  if (prng.below(10) === 0) return [];
+  return Object.values(faultGroups).flatMap((group) => {
+    const isOn = prng.below(2) === 0;
+    const kinds = Object.keys(group) as readonly FaultKind[];
+    return kinds.filter(() => prng.below(2) === 0 && isOn);
+  });
+}
+
 /** One of them, equally likely. */
 export function pick<T>(prng: Prng, choices: readonly T[]): T {
-  const choice = choices[prng.below(choices.length)];
-  if (choice === undefined) throw new Error("there is nothing to choose from");
-  return choice;
+  assert(choices.length > 0, "there is something to choose from");
+  return choices[prng.below(choices.length)] as T;
 }

@@ -21,8 +21,9 @@ import type { OplogLimits } from "../../../services/stargate/oplog/limits.ts";
 import type { FakeClock } from "../../support/fakeClock.ts";
 import { createFakeDisk, type FakeDisk } from "../../support/fakeDisk.ts";
 import type { CrashMode } from "../../support/fakeFile.ts";
-import { createFakeKeyIndexes } from "../../support/fakeKeyIndex.ts";
+import { createFakeKeyIndexes, type FakeKeyIndexes } from "../../support/fakeKeyIndex.ts";
 import type { FakeNetwork } from "../../support/fakeNetwork.ts";
+import { createProcessClock, type ProcessClock } from "../../support/fakeProcessClock.ts";
 import { createMemoryEtcd, type MemoryEtcd } from "../../support/memoryCoordinator.ts";
 import type { Trace } from "../trace.ts";
 import type { Life } from "./life.ts";
@@ -43,6 +44,8 @@ const CEREBRO_PORT = 2020;
 const LEASE_TTL_MS = 2000;
 /** Files small enough that a run fills many of them. */
 const EGROUP_BYTES_MAX = MIB;
+/** A CVM's clock has its skew already. */
+const NO_SKEW: ClockSkew = { offsetMs: 0, rate: 1, wallOffsetMs: () => 0 };
 const SMALL_OPLOG: Partial<OplogLimits> = { segmentBytes: MIB, spareSegmentsMax: 1 };
 
 /** What all sites share. */
@@ -68,6 +71,10 @@ export interface SitePlan {
 export interface SimCvm {
   readonly cvm: number;
   readonly disk: FakeDisk;
+  readonly indexes: FakeKeyIndexes;
+  /** The machine's clocks, which its processes share; they differ from the world's by `skew` and by what faults do. */
+  readonly clock: ProcessClock;
+  readonly skew: ClockSkew;
   readonly stargate: SimProcess;
   readonly cerebro: SimProcess;
   /** Both processes die, and what was not synced may be gone or torn. */
@@ -122,10 +129,14 @@ interface CvmWorld {
   readonly etcd: MemoryEtcd;
   readonly members: readonly MemberConfig[];
   readonly cvm: number;
+  readonly clock: ProcessClock;
 }
 
-function createCvm(world: CvmWorld): SimCvm {
-  const { shared, plan, cvm } = world;
+function createCvm(place: Omit<CvmWorld, "clock">): SimCvm {
+  const { shared, plan, cvm } = place;
+  const skew = plan.skew(cvm);
+  const clock = machineClock(shared, skew, `clock-${plan.name}-${cvm}`);
+  const world: CvmWorld = { ...place, clock };
   const disk = createFakeDisk({ capacityBytes: plan.diskBytes });
   const indexes = createFakeKeyIndexes();
   const processWorld = { ...shared, etcd: world.etcd };
@@ -167,6 +178,9 @@ function createCvm(world: CvmWorld): SimCvm {
   return {
     cvm,
     disk,
+    indexes,
+    clock,
+    skew,
     stargate,
     cerebro,
     powerLoss(mode, prng) {
@@ -178,6 +192,17 @@ function createCvm(world: CvmWorld): SimCvm {
   };
 }
 
+function machineClock(shared: SharedWorld, skew: ClockSkew, purpose: string): ProcessClock {
+  const clock = createProcessClock({
+    world: shared.clock,
+    prng: createPrng(seedOf(shared.seed, purpose)),
+    startMs: shared.clock.now() + skew.offsetMs,
+    wallOffsetMs: skew.wallOffsetMs(),
+  });
+  if (skew.rate !== 1) clock.drift(skew.rate - 1);
+  return clock;
+}
+
 interface CommonPorts {
   readonly config: CvmConfig;
   readonly clock: Clock;
@@ -186,7 +211,7 @@ interface CommonPorts {
   readonly random: Random;
 }
 
-function portsOf({ shared, plan, members, cvm }: CvmWorld, life: Life): CommonPorts {
+function portsOf({ shared, plan, members, cvm, clock }: CvmWorld, life: Life): CommonPorts {
   // A process that starts again draws other numbers than its earlier self.
   const prng = createPrng(seedOf(shared.seed, `${life.name}/${shared.trace.count}`));
   return {
@@ -200,7 +225,7 @@ function portsOf({ shared, plan, members, cvm }: CvmWorld, life: Life): CommonPo
       members,
       logLevel: "debug",
     }),
-    clock: mortalClock(shared.clock, life, plan.skew(cvm)),
+    clock: mortalClock(clock, life, NO_SKEW),
     codec: shared.codec,
     log: shared.log.child({ process: life.name }),
     random: { bytes: (length) => prng.fill(new Uint8Array(length)) },
@@ -208,7 +233,7 @@ function portsOf({ shared, plan, members, cvm }: CvmWorld, life: Life): CommonPo
 }
 
 /** 32 hexadecimal digits that tell one site from another. */
-function incarnationOf(site: string): string {
+export function incarnationOf(site: string): string {
   return toHex(utf8(site)).padEnd(32, "0");
 }
 
