@@ -11,30 +11,19 @@ import { type Disk, replaceWhole } from "../platform/disk.ts";
 import { DISK_FAULTS_VARIABLE, type DiskFault, formatDiskFault } from "../platform/diskFaults.ts";
 import type { ServiceSpec } from "./layout.ts";
 
-/** Below genesis' folder of state. */
-const FOLDER = "disk-faults";
-
-/** The order file of a service, below the folder of state. */
+/** The order file of a service, in the folder of state. */
 export function diskOrderFile(id: string): string {
-  return `${FOLDER}/${id.replaceAll("/", ".")}`;
+  return `${id.replaceAll("/", ".")}.disk-fault`;
 }
 
 export class DiskOrders {
   readonly #services: readonly Pick<ServiceSpec, "id" | "env">[];
   readonly #disk: Disk;
 
-  private constructor(services: readonly Pick<ServiceSpec, "id" | "env">[], disk: Disk) {
+  /** @param disk rooted at the layout's folder of state */
+  constructor(services: readonly Pick<ServiceSpec, "id" | "env">[], disk: Disk) {
     this.#services = services;
     this.#disk = disk;
-  }
-
-  /** @param disk rooted at the layout's folder of state; the folder of orders is there afterwards */
-  static async open(
-    services: readonly Pick<ServiceSpec, "id" | "env">[],
-    disk: Disk,
-  ): Promise<DiskOrders> {
-    await disk.makeFolder(FOLDER);
-    return new DiskOrders(services, disk);
   }
 
   /** @throws AntipodeError `PROCESS_NOT_FOUND`, `INVALID_ARGUMENT` for a service that takes no orders */

@@ -48,7 +48,7 @@ async function start(layout: Layout, { log, fail, end }: OwnProcess): Promise<Ru
     onFailure: fail,
   });
   const self = (await processes.find(process.pid))?.handle ?? { pid: process.pid, startedAt: "" };
-  const disks = await DiskOrders.open(layout.services, records);
+  const disks = new DiskOrders(layout.services, records);
   const faults = await ServiceFaults.open({ clock, disk: records, log }, { supervisor, disks });
   // Listening first: of two geneses with one layout the second ends here, before it starts anything.
   const server = await rpc.serve(

@@ -143,7 +143,7 @@ describe("faults with a lease", () => {
 });
 
 describe("faults of services", () => {
-  const createServices = async () => {
+  const createServices = () => {
     const clock = createFakeClock();
     const disk = createFakeDisk();
     const orders: string[] = [];
@@ -151,7 +151,7 @@ describe("faults of services", () => {
       { id: "stargate@A/1", env: { [DISK_FAULTS_VARIABLE]: "somewhere" } },
       { id: "wan", env: {} },
     ];
-    const disks = await DiskOrders.open(services, disk);
+    const disks = new DiskOrders(services, disk);
     const supervisor = {
       kill: (ids: readonly string[], signal: string, after: string) => {
         orders.push(`${signal} ${ids.join()} ${after}`);
@@ -172,7 +172,7 @@ describe("faults of services", () => {
   };
 
   it("let a frozen one go on and start a dead one, each by its own fault", async () => {
-    const { clock, orders, open } = await createServices();
+    const { clock, orders, open } = createServices();
     const faults = await open();
     await faults.signal(LEASE, ["etcd@A"], "SIGSTOP");
     await faults.signal(LEASE, ["wan"], "SIGKILL");
@@ -186,7 +186,7 @@ describe("faults of services", () => {
   });
 
   it("withdraw the order to a disk when its lease ends, in the next life of genesis too", async () => {
-    const { clock, open, ordered } = await createServices();
+    const { clock, open, ordered } = createServices();
     const first = await open();
     const fault = { kind: "slowSync", delayMs: 40 } as const;
     await first.breakDisks(LEASE, ["stargate@A/1"], fault);
@@ -202,7 +202,7 @@ describe("faults of services", () => {
     ["wan", "INVALID_ARGUMENT"],
     ["stargate@A/9", "PROCESS_NOT_FOUND"],
   ])("P10: order nothing of %s, which has no disk that obeys", async (id, code) => {
-    const { open } = await createServices();
+    const { open } = createServices();
     const faults = await open();
     const fault = { kind: "full", delayMs: 0 } as const;
     expect(await codeOfFailure(faults.breakDisks(LEASE, [id], fault))).toBe(code);
