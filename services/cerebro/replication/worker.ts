@@ -39,6 +39,9 @@ export interface WorkerInput {
   readonly onBug: (error: unknown) => void;
 }
 
+/** Claims without an answer that are remembered: of many outages, few at a time. */
+const UNSURE_MAX = 1024;
+
 /** A task that this worker holds. */
 interface Held {
   readonly jobId: string;
@@ -57,6 +60,11 @@ export class Worker {
   #closed = false;
   /** Tasks whose claim failed, until the board shows them changed or a while has passed. */
   readonly #avoided = new Map<string, { readonly revision: number; readonly until: number }>();
+  /**
+   * Keys of tasks for which a claim was asked and no answer came: it may be there all the same, also later,
+   * and would keep everybody off the task for as long as this process lives (J8).
+   */
+  readonly #unsure = new Set<string>();
   /** No claims before this: the own Stargate did not answer. */
   #restUntil: MonotonicMs | undefined;
 
@@ -89,6 +97,7 @@ export class Worker {
     } else {
       for (const { job, task } of this.#candidates()) {
         waitMs = Math.min(waitMs, POLL_MS);
+        this.#letGoUnknown(job, task.record);
         if (this.#held.size + this.#claiming.size >= WORKER_TASKS_MAX) break;
         const delayMs = claimableIn({
           job: job.record.value,
@@ -106,6 +115,33 @@ export class Worker {
     this.#timer = this.#input.site.clock.after(Math.max(10, waitMs), () => {
       this.#look();
     });
+  }
+
+  #becomeUnsure(taskKey: string): void {
+    const [oldest] = this.#unsure;
+    if (this.#unsure.size >= UNSURE_MAX && oldest !== undefined) this.#unsure.delete(oldest);
+    this.#unsure.add(taskKey);
+  }
+
+  /** Lets a claim go that this worker was not told that it has. */
+  #letGoUnknown(job: BoardJob, task: Stored<TaskRecord>): void {
+    const { coordinator, config, log } = this.#input.site;
+    const claim = job.claims.get(numberOf(task));
+    if (claim?.value.cvm !== config.cvm || !this.#unsure.has(task.key)) return;
+    if (this.#held.has(task.key) || this.#claiming.has(task.key)) return;
+    this.#claiming.add(task.key);
+    coordinator
+      .transact({
+        when: [{ kind: "createRevision", key: claim.key, equals: claim.createRevision }],
+        then: [deleteKey(claim.key)],
+      })
+      .catch((error: unknown) => {
+        if (codeOf(error) === undefined) this.#input.onBug(error);
+        else log.debug({ event: "claim.letGo", err: error }, "claim could not be let go yet");
+      })
+      .finally(() => {
+        this.#claiming.delete(task.key);
+      });
   }
 
   #busy(task: Stored<TaskRecord>, now: number): boolean {
@@ -186,11 +222,16 @@ export class Worker {
       spent: addLedgers(task.value.spent, spentOf(task.value.ledger)),
       ledger: emptyLedger,
     };
-    const result = await site.coordinator.transact({
+    const transaction = {
       when: [absent(key), unchanged(task), unchanged(job.record)],
       then: [putRecord(key, claim, lease), putRecord(task.key, value)],
+    };
+    const result = await site.coordinator.transact(transaction).catch((error: unknown) => {
+      this.#becomeUnsure(task.key);
+      throw error;
     });
     if (!result.succeeded) return undefined;
+    this.#unsure.delete(task.key);
     return {
       jobId,
       task: { ...task, value, modRevision: result.revision },
