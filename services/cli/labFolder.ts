@@ -4,8 +4,8 @@
  */
 
 import { constants } from "node:fs";
-import { access, readdir, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access, mkdir, readdir, rmdir, stat } from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
 import { AntipodeError } from "../base/errors.ts";
 
 /**
@@ -18,6 +18,26 @@ export async function requireUsableDirectory(directory: string): Promise<void> {
     throw unusable(directory, `${nearest} is a file, not a folder`);
   if (!(await isAllowed(nearest)))
     throw unusable(directory, `this user may not write in ${nearest}; give another one with --dir`);
+  if (nearest !== directory) await requireFolderBelow(directory, nearest);
+}
+
+/**
+ * A folder can be made there: file systems such as /proc say that it can be written and take no folder,
+ * and a recursive mkdir of Node never comes back from that. What is made to see it is removed.
+ */
+async function requireFolderBelow(directory: string, nearest: string): Promise<void> {
+  const [first = ""] = relative(nearest, directory).split(sep);
+  const probe = join(nearest, first);
+  try {
+    await mkdir(probe);
+    await rmdir(probe);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return; // Somebody made it in between.
+    throw unusable(
+      directory,
+      `no folder can be made in ${nearest} (${codeOf(error)}); give another one with --dir`,
+    );
+  }
 }
 
 /**
@@ -65,6 +85,11 @@ function nothingIfMissing(error: unknown): string[] {
 
 /** Below a file nothing exists either. */
 function isMissing(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : "";
+  const code = codeOf(error);
   return code === "ENOENT" || code === "ENOTDIR";
+}
+
+/** Of an error of the operating system, such as ENOENT. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

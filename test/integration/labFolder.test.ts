@@ -1,5 +1,6 @@
 /** Which directories a lab takes, on this machine's own file system. */
 
+import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,6 +30,18 @@ it("P10: refuses a file, and what would lie below a file", async () => {
     code: "INVALID_ARGUMENT",
   });
 });
+
+it.runIf(existsSync("/proc/self"))(
+  "P10: refuses a file system that takes no folder, at once, and leaves nothing behind",
+  async () => {
+    for (const directory of ["/proc/antipode", "/proc/antipode/lab"])
+      await expect(requireUsableDirectory(directory)).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+    await requireUsableDirectory(join(folder, "a", "b"));
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
 
 it("P10: a lab that is deleted at its end takes no directory that holds anything", async () => {
   await writeFile(join(folder, "lab.json"), "{}");

@@ -4,7 +4,7 @@
  * failover is for. It becomes inactive when the sites meet again, because its generation is lower.
  */
 
-import { AntipodeError, messageOf } from "../../base/errors.ts";
+import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
 import { standingOf } from "../protection/standings.ts";
@@ -68,11 +68,18 @@ export async function askSource(
     generation = standing?.generation ?? 0;
     state = standing?.state ?? "";
   } catch (error) {
+    site.log.warn(
+      { event: "source.unasked", pd: pd.name, site: pd.sourceSite, err: error },
+      "source could not be asked",
+    );
+    // What the transport says of a silent site is for the log.
+    const isSilent = codeOf(error) === "REMOTE_UNAVAILABLE";
+    const why = isSilent ? "it does not answer" : messageOf(error);
     return {
       answered: false,
       generation: 0,
       warnings: [
-        `The site ${pd.sourceSite} could not be asked (${messageOf(error)}): writes that it acknowledges now are not in this failover.`,
+        `The site ${pd.sourceSite} could not be asked (${why}): writes that it acknowledges now are not in this failover.`,
       ],
     };
   }

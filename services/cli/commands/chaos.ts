@@ -3,12 +3,12 @@
 import type { Command } from "commander";
 import { AntipodeError } from "../../base/errors.ts";
 import { callGenesis, type OpenLab } from "../../lab/index.ts";
-import { CerebroService } from "../../platform/wire/cerebro.ts";
 import { GenesisService, type ServiceStatus } from "../../platform/wire/genesis.ts";
 import { parseTarget, targetHelp } from "../chaosTarget.ts";
 import { addCommand, addNoun, type Context, type Outcome } from "../command.ts";
+import { leaderProcess } from "../leaderProcess.ts";
 import { table } from "../output.ts";
-import { callSite, siteOf } from "../siteClient.ts";
+import { siteOf } from "../siteClient.ts";
 import { type SignalName, signalGenesis } from "./chaosGenesis.ts";
 import { addChaosRunCommands } from "./chaosRun.ts";
 
@@ -78,13 +78,8 @@ async function resolve(context: Context, open: OpenLab, text: string): Promise<r
         throw new AntipodeError("CVM_NOT_FOUND", `site ${site.name} has no CVM ${target.cvm}`);
       return ids.map((one) => one.id);
     }
-    case "leader": {
-      const site = siteOf(open, target.site);
-      const plan = { service: "cerebro" } as const;
-      const { cvm } = await callSite(context, site, plan, CerebroService.leader, {});
-      if (cvm === 0) throw new AntipodeError("NO_LEADER", `site ${site.name} has no leader now`);
-      return [requireService(services, `cerebro@${site.name}/${cvm}`)];
-    }
+    case "leader":
+      return [await leaderProcess(context, open, siteOf(open, target.site))];
     case "genesis":
       throw new AntipodeError(
         "INVALID_ARGUMENT",
