@@ -38,6 +38,8 @@ export interface ActPlan {
   readonly site: string;
   readonly generation: number;
   readonly basePointId: string | undefined;
+  /** Sites that its points go to. */
+  readonly targets: readonly string[];
 }
 
 export class Act {
@@ -66,7 +68,7 @@ export class Act {
       ...{ port: this.port, prng },
       plan: {
         branch: { pd: PD, runId: this.runId, site },
-        targets: world.sites.map(({ name }) => name).filter((name) => name !== site),
+        targets: plan.targets,
         everyMs: config.operator.snapshotEveryMs / (1 + weights.replicate + DELETE_WEIGHT),
         weights: { ...weights, delete: DELETE_WEIGHT },
       },

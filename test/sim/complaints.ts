@@ -56,7 +56,7 @@ function unexplained({ log }: World, faults: readonly FaultRecord[]): readonly s
   const kinds = new Set(faults.map(({ kind }) => kind));
   return log.lines.flatMap(({ level, phrase, fields }) => {
     if (level !== "error" && level !== "fatal") return [];
-    const event = fields.event ?? "";
+    const { event } = fields;
     if (EXPLAINED[event]?.some((kind) => kinds.has(kind)) === true) return [];
     const text = Object.entries(fields).map(([name, value]) => `${name} ${textOf(value)}`);
     return [`${level}: ${phrase} (${text.join(", ")})`];

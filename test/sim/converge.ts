@@ -47,7 +47,7 @@ export async function converge(options: ConvergeOptions): Promise<Convergence> {
     ...others.map((site) =>
       until(`${PD} is not active at ${site.name}`, standingAt(options, site)),
     ),
-    until("the operator is answered and its jobs have ended", ended(act.endOperator())),
+    until("the operator is answered and its jobs have ended", ended(act.endOperator(), act)),
   ]);
   if (duties.some(({ settled }) => settled === undefined)) return { healed, budgetMs, duties };
   let refused = "";
@@ -56,7 +56,7 @@ export async function converge(options: ConvergeOptions): Promise<Convergence> {
     if (point === undefined) refused = "refused";
     else for (const { name } of others) await act.operator.replicate(point.id, name);
   })();
-  const isTaken = ended(last);
+  const isTaken = ended(last, act);
   duties.push(
     await until("a new recovery point is taken, and comes to every site", async () =>
       refused === "" ? isTaken() : refused,
@@ -66,7 +66,7 @@ export async function converge(options: ConvergeOptions): Promise<Convergence> {
   return { healed, budgetMs, duties };
 }
 
-function ended(work: Promise<unknown>): Probe {
+function ended(work: Promise<unknown>, { port }: Act): Probe {
   let isEnded = false;
   const noted = work.finally(() => {
     isEnded = true;
@@ -74,7 +74,7 @@ function ended(work: Promise<unknown>): Probe {
   // A bug is told by whoever asks; nobody does when another duty failed.
   noted.catch(() => undefined);
   return async () => {
-    if (!isEnded) return "waiting";
+    if (!isEnded) return `waiting for ${port.waitingFor}`;
     await noted;
     return undefined;
   };

@@ -122,8 +122,10 @@ export class Play {
     return generation;
   }
 
-  #begin(plan: Omit<ActPlan, "number">): Act {
-    const act = new Act(this.#parts, { ...plan, number: this.acts.length + 1 });
+  #begin(plan: Omit<ActPlan, "number" | "targets">): Act {
+    const others = this.#alive.filter(({ name }) => name !== plan.site);
+    const targets = others.map(({ name }) => name);
+    const act = new Act(this.#parts, { ...plan, targets, number: this.acts.length + 1 });
     this.acts.push(act);
     act.start();
     return act;
@@ -187,11 +189,7 @@ export class Play {
     return next;
   }
 
-  async #activate(
-    act: Act,
-    target: string,
-    pointId: string,
-  ): Promise<Seat> {
+  async #activate(act: Act, target: string, pointId: string): Promise<Seat> {
     const how = pointId === "" ? "unplanned" : "planned";
     const told = await act.operator.activate(target, pointId, how);
     if (told === undefined) throw new Error(`${PD} was not activated at ${target}, ${how}`);

@@ -5,10 +5,12 @@
 
 import { createPrng } from "../../services/base/prng.ts";
 import { KIB, MIB } from "../../services/base/units.ts";
+import { createCodec } from "../../services/platform/adapters/codec.ts";
 import type { RunRecord, Verdict } from "./check/contracts.ts";
 import { judgeRun } from "./check/judge.ts";
 import { complaintsOf, Rejections, textOf } from "./complaints.ts";
 import type { SimConfig } from "./config.ts";
+import { Observer } from "./observe/observer.ts";
 import { Play } from "./play.ts";
 import { Recorder } from "./record.ts";
 import { drawSchedule, type PlannedFault } from "./replay/schedule.ts";
@@ -48,12 +50,14 @@ export interface RunOptions {
 export async function runConfig(config: SimConfig, options: RunOptions = {}): Promise<RunResult> {
   const { schedule = drawSchedule(config), onEvent } = options;
   const rejections = new Rejections();
-  const world = await createWorld({
+  const recorder = new Recorder(() => world.clock.now());
+  const observer = new Observer(recorder, await createCodec());
+  const world: World = await createWorld({
     ...config,
     sites: ["A", "B", "C"].slice(0, config.sites).map((name) => sitePlan(config, name)),
+    tap: observer.tap,
     ...(onEvent !== undefined && { onEvent }),
   });
-  const recorder = new Recorder(() => world.clock.now());
   const play = new Play(config, { world, recorder, schedule });
   const verdicts: Verdict[] = [];
   try {
@@ -64,7 +68,7 @@ export async function runConfig(config: SimConfig, options: RunOptions = {}): Pr
     world.end();
     await rejections.close();
   }
-  const record = recordOf(config, recorder, play);
+  const record = recordOf(config, { recorder, observer, play });
   verdicts.unshift(...complaintsOf(world, rejections.errors, recorder.faults));
   verdicts.push(...(await judgeRun(record, { writes: WRITE_BOUND })));
   return {
@@ -84,16 +88,22 @@ export async function runConfig(config: SimConfig, options: RunOptions = {}): Pr
   };
 }
 
-function recordOf({ seed }: SimConfig, recorder: Recorder, play: Play): RunRecord {
-  const { readings, finals, activations, faults, errors } = recorder;
-  const { acts, convergences, points } = play;
+function recordOf(
+  { seed, cvms }: SimConfig,
+  parts: { readonly recorder: Recorder; readonly observer: Observer; readonly play: Play },
+): RunRecord {
+  const { readings, finals, activations, faults, errors } = parts.recorder;
+  const { acts, convergences, points } = parts.play;
+  const operators = acts.map(({ operator }) => operator);
   return {
     ...{ seed, points, readings, finals, faults, errors, convergences },
     branches: acts.map(({ load }) => load.branch()),
     reads: acts.flatMap(({ load }) => load.reads),
-    replications: [],
-    acceptances: [],
-    activations: [...activations, ...acts.flatMap(({ operator }) => operator.activations)],
+    replications: operators
+      .flatMap(({ replications }) => replications)
+      .map((told) => parts.observer.replication(told, cvms)),
+    acceptances: parts.observer.acceptances(),
+    activations: [...activations, ...operators.flatMap((operator) => operator.activations)],
   };
 }
 

@@ -45,6 +45,8 @@ export interface SitePortOptions {
 
 export class SitePort implements OperatorPort {
   readonly #options: SitePortOptions;
+  /** What is waited for: requests, and jobs that have not ended. */
+  readonly #waiting = new Set<{ what: string }>();
   #requests = 0;
   #isLost = false;
 
@@ -55,6 +57,11 @@ export class SitePort implements OperatorPort {
   /** The site is gone: whoever still waits for an answer of it gets none. */
   giveUp(): void {
     this.#isLost = true;
+  }
+
+  /** What it waits for, for the report of a run that never ended; "" for nothing. */
+  get waitingFor(): string {
+    return [...this.#waiting].map(({ what }) => what).join("; ");
   }
 
   async snapshot(): ReturnType<OperatorPort["snapshot"]> {
@@ -73,10 +80,14 @@ export class SitePort implements OperatorPort {
     const answer = await this.#insist(site, CerebroService.replicate, request);
     recorder.count("replication begun");
     let job = present(answer.job, "a replication is answered with its job");
+    const waiting = { what: "" };
+    this.#waiting.add(waiting);
     while (OUTCOMES[job.state] === undefined && !this.#isLost) {
+      waiting.what = `job ${job.id} to ${targetSite} is ${job.state} ${job.waiting}`.trimEnd();
       await world.clock.sleep(JOB_POLL_MS);
       job = (await this.#show(job)) ?? job;
     }
+    this.#waiting.delete(waiting);
     return {
       ...{ jobId: job.id, sourceSite: site, targetSite },
       outcome: OUTCOMES[job.state] ?? "unfinished",
@@ -141,19 +152,25 @@ export class SitePort implements OperatorPort {
     service: "cerebro" | "stargate" = "cerebro",
   ): Promise<A> {
     const { world, recorder, prng } = this.#options;
-    const lost = (): AntipodeError => new AntipodeError("CANCELLED", `${site} was given up`);
-    for (let call = 0; call < CALLS_MAX; call++) {
-      if (this.#isLost && site === this.#options.site) throw lost();
-      const member = memberOf(world.site(site), prng.below(world.site(site).cvms.length));
-      try {
-        return await world.call(member[service], method, request, CALL_MS);
-      } catch (error) {
-        if (!(error instanceof AntipodeError) || error.retry === "never") throw error;
-        recorder.error("operator", method.path, error);
+    const waiting = { what: `${method.path} at ${site}` };
+    this.#waiting.add(waiting);
+    try {
+      for (let call = 0; call < CALLS_MAX; call++) {
+        if (this.#isLost && site === this.#options.site) break;
+        const member = memberOf(world.site(site), prng.below(world.site(site).cvms.length));
+        try {
+          return await world.call(member[service], method, request, CALL_MS);
+        } catch (error) {
+          if (!(error instanceof AntipodeError) || error.retry === "never") throw error;
+          recorder.error("operator", method.path, error);
+          waiting.what = `${method.path} at ${site}: ${error.code}`;
+        }
+        await world.clock.sleep(RETRY_MS);
       }
-      await world.clock.sleep(RETRY_MS);
+      throw new AntipodeError("CANCELLED", `${site} was given up`);
+    } finally {
+      this.#waiting.delete(waiting);
     }
-    throw lost();
   }
 }
 

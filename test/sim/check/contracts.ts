@@ -151,6 +151,11 @@ export interface ReplicationRecord {
   readonly wirePayloadBytes: number;
   /** Stored bytes of the distinct chunks and nodes among them. */
   readonly wireDistinctBytes: number;
+  /**
+   * Stored bytes of what was sent again although the target had answered that it has it before the
+   * sender asked, and no machine of the target had failed meanwhile. Whatever was interrupted, there are none.
+   */
+  readonly wireRepeatedBytes: number;
   /** Bytes that one worker may have in flight, and workers of the job. */
   readonly windowBytes: number;
   readonly workers: number;
@@ -167,8 +172,8 @@ export interface Acceptance {
   /** Identity of the coordinator the epoch comes from; epochs of two are not comparable. */
   readonly incarnation: string;
   readonly epoch: number;
-  /** Who gave the order. */
-  readonly node: string;
+  /** Who gave the order; `undefined` when it came through another's hands. */
+  readonly node: string | undefined;
   readonly at: Instant;
 }
 

@@ -21,6 +21,7 @@ export function checkEpochs(record: RunRecord): Verdict {
     if (before !== undefined && before.epoch > epoch)
       examination.violate("epoch-fell", acceptanceItem(acceptance), acceptanceItem(before));
     else newest.set(place, acceptance);
+    if (node === undefined) continue;
     const seat = JSON.stringify([token, incarnation, epoch]);
     const holder = holders.get(seat);
     if (holder === undefined) holders.set(seat, acceptance);
@@ -91,7 +92,7 @@ function checkAcknowledgements(
 function acceptanceItem(acceptance: Acceptance): ReturnType<typeof momentItem> {
   const { resource, token, incarnation, epoch, node, at } = acceptance;
   return momentItem(
-    `${resource} took an order of ${node} with epoch ${epoch} of ${token} (incarnation ${incarnation})`,
+    `${resource} took an order of ${node ?? "somebody"} with epoch ${epoch} of ${token} (incarnation ${incarnation})`,
     at,
   );
 }

@@ -302,6 +302,7 @@ class ModelRun {
       interruptions,
       wirePayloadBytes: distinct + resent,
       wireDistinctBytes: distinct,
+      wireRepeatedBytes: 0,
       windowBytes: 1024,
       workers: 2,
     });

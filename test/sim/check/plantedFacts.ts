@@ -207,6 +207,11 @@ export const plantedResent: readonly Planted[] = [
   resent("bytes again by the job's own ledger", (one, tooMuch) => {
     one.ledger.resentBytes = tooMuch;
   }),
+  lie("what had arrived once more", "resent-what-had-arrived", ({ replications }, prng) => {
+    const one = present(pick(replications, prng), "points were replicated");
+    one.wireRepeatedBytes = 1;
+    return ({ found }) => found.what.startsWith(`job ${one.jobId} `);
+  }),
 ];
 
 /** Writes of the source that lie inside the link fault. */

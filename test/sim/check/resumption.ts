@@ -14,6 +14,7 @@ export function checkResumption(record: RunRecord): Verdict {
   for (const replication of record.replications) {
     examination.examine();
     if (replication.interruptions.length > 0) interrupted += 1;
+    checkArrived(replication, examination);
     const resentBytes = resentBytesOf(replication);
     const boundBytes = boundBytesOf(replication);
     if (resentBytes <= boundBytes) continue;
@@ -33,6 +34,21 @@ export function checkResumption(record: RunRecord): Verdict {
   }
   const vacuous = interrupted === 0 ? "none was interrupted" : undefined;
   return examination.conclude("replications", vacuous);
+}
+
+/** The sharper half: what is known to have arrived is sent once, however small the job. */
+function checkArrived(replication: ReplicationRecord, examination: Examination): void {
+  const { jobId, pointId, sourceSite, targetSite, started, ended } = replication;
+  if (replication.wireRepeatedBytes === 0) return;
+  const job = `job ${jobId} (${pointId}, ${sourceSite} to ${targetSite})`;
+  examination.violate(
+    "resent-what-had-arrived",
+    { what: `${job} sent ${replication.wireRepeatedBytes} bytes again`, at: started },
+    {
+      what: `${targetSite} had answered that it has them, and none of its machines failed`,
+      ...(ended && { at: ended }),
+    },
+  );
 }
 
 function resentBytesOf(replication: ReplicationRecord): number {

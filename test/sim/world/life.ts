@@ -9,12 +9,15 @@
  */
 
 import type { Trace } from "../trace.ts";
+import type { WorldTap } from "./tap.ts";
 
 /** What `pass` and `enter` are told of: the kind of step, and of what. */
 type What = string;
 
 export class Life {
   readonly name: string;
+  /** Who is shown what crosses the process's border. */
+  readonly tap: WorldTap | undefined;
   readonly #trace: Trace;
   readonly #onBug: (error: unknown) => void;
   #state: "running" | "paused" | "dead" = "running";
@@ -24,8 +27,9 @@ export class Life {
   #steps = 0;
   #strike: { readonly step: number; readonly act: () => void } | undefined;
 
-  constructor(name: string, trace: Trace, onBug: (error: unknown) => void) {
+  constructor(name: string, trace: Trace, onBug: (error: unknown) => void, tap?: WorldTap) {
     this.name = name;
+    this.tap = tap;
     this.#trace = trace;
     this.#onBug = onBug;
   }

@@ -6,8 +6,15 @@
 import { InvariantViolation } from "../../../services/base/assert.ts";
 import type { Method } from "../../../services/base/wire.ts";
 import type { Connection, Net } from "../../../services/platform/net.ts";
-import type { Binding, Rpc, RpcClient, RpcStream } from "../../../services/platform/rpc.ts";
+import type {
+  Binding,
+  CallContext,
+  Rpc,
+  RpcClient,
+  RpcStream,
+} from "../../../services/platform/rpc.ts";
 import type { Life } from "./life.ts";
+import type { StreamTap, TappedCall } from "./tap.ts";
 
 /** An exception of these ends the process that threw it. */
 const isBug = (error: unknown): boolean => error instanceof InvariantViolation;
@@ -36,7 +43,8 @@ function mortalClient(real: RpcClient, life: Life): RpcClient {
     unary: (method, request, options) =>
       life.pass("rpc.call", `${where}${method.path}`, () => real.unary(method, request, options)),
     stream<Q, A>(method: Method<Q, A, "duplex" | "clientStream" | "serverStream">) {
-      return mortalStream(real.stream(method), `${where}${method.path}`, life);
+      const tap = life.tap?.opens({ process: life.name, peer: where, path: method.path });
+      return mortalStream(real.stream(method), `${where}${method.path}`, life, tap);
     },
     close: () => {
       if (!life.isDead) real.close();
@@ -50,7 +58,12 @@ function mortalBinding(binding: Binding, life: Life): Binding {
     const unary: typeof binding = {
       ...binding,
       handle: (request, context) =>
-        life.work(`serve ${path}`, isBug, () => binding.handle(request, context)),
+        life.work(`serve ${path}`, isBug, async () => {
+          const told = life.tap?.takes(callOf(life, path, context), request);
+          const answer = await binding.handle(request, context);
+          told?.(answer);
+          return answer;
+        }),
     };
     return unary;
   }
@@ -58,27 +71,40 @@ function mortalBinding(binding: Binding, life: Life): Binding {
     ...binding,
     handle: (stream, context) =>
       life.work(`serve ${path}`, isBug, () =>
-        binding.handle(mortalStream(stream, path, life), context),
+        binding.handle(
+          mortalStream(stream, path, life, life.tap?.serves(callOf(life, path, context))),
+          context,
+        ),
       ),
   };
   return streaming;
+}
+
+function callOf(life: Life, path: string, { peer }: CallContext): TappedCall {
+  return { process: life.name, peer: peer.slice(0, peer.lastIndexOf(":")), path };
 }
 
 function mortalStream<Out, In>(
   real: RpcStream<Out, In>,
   where: string,
   life: Life,
+  tap: StreamTap | undefined,
 ): RpcStream<Out, In> {
   async function* receive(): AsyncGenerator<In, void, undefined> {
     const source = real.incoming[Symbol.asyncIterator]();
     for (;;) {
       const next = await life.pass("rpc.receive", where, () => source.next());
       if (next.done === true) return;
+      tap?.received(next.value);
       yield next.value;
     }
   }
   return {
-    send: (message) => life.pass("rpc.send", where, () => real.send(message)),
+    send: (message) =>
+      life.pass("rpc.send", where, () => {
+        tap?.sent(message);
+        return real.send(message);
+      }),
     incoming: { [Symbol.asyncIterator]: receive },
     end: () => {
       if (!life.isDead) real.end();

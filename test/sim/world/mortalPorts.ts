@@ -16,7 +16,7 @@ export interface ClockSkew {
   readonly offsetMs: number;
   /** Speed of the monotonic clock and of timers, 1 for a perfect one. */
   readonly rate: number;
-  /** Added to the wall clock now; may jump. */
+  /** Added to the wall clock. */
   readonly wallOffsetMs: () => number;
 }
 
@@ -45,7 +45,11 @@ export function mortalCoordinator(real: Coordinator, life: Life): Coordinator {
     get: (key) => life.pass("etcd.get", key, () => real.get(key)),
     list: (prefix) => life.pass("etcd.list", prefix, () => real.list(prefix)),
     transact: (transaction) =>
-      life.pass("etcd.transact", detail(transaction), () => real.transact(transaction)),
+      life.pass("etcd.transact", detail(transaction), async () => {
+        const result = await real.transact(transaction);
+        life.tap?.transacted(life.name, transaction, result);
+        return result;
+      }),
     watch: (prefix, from, handlers) =>
       real.watch(prefix, from, {
         onEvents: (events, revision) => {

@@ -9,6 +9,7 @@ import type { FakeHost, FakeNetwork } from "../../support/fakeNetwork.ts";
 import type { MemoryConnection, MemoryEtcd } from "../../support/memoryCoordinator.ts";
 import type { Trace } from "../trace.ts";
 import { Life } from "./life.ts";
+import type { WorldTap } from "./tap.ts";
 
 const RESTART_MS = 1000;
 
@@ -29,6 +30,7 @@ interface ProcessWorld {
   readonly network: FakeNetwork;
   readonly etcd: MemoryEtcd;
   readonly trace: Trace;
+  readonly tap: WorldTap | undefined;
   /** Told of every process that ended by itself. */
   readonly onFailed: (process: string, error: unknown) => void;
 }
@@ -87,7 +89,7 @@ export class SimProcess {
   /** Becomes ready in virtual time; harmless when it runs. */
   start(): void {
     if (this.#running !== undefined) return;
-    const { clock, network, etcd, trace } = this.#world;
+    const { clock, network, etcd, trace, tap } = this.#world;
     this.#starts += 1;
     trace.event(this.name, "start");
     const fail = (error: unknown): void => {
@@ -98,7 +100,7 @@ export class SimProcess {
         this.start();
       });
     };
-    const life = new Life(this.name, trace, fail);
+    const life = new Life(this.name, trace, fail, tap);
     const running: Running = { life, etcd: etcd.connect(), ready: false };
     if (this.#etcdCut) running.etcd.cut();
     this.#running = running;

@@ -37,6 +37,7 @@ import {
 } from "./mortalPorts.ts";
 import { SimProcess } from "./process.ts";
 import { seededSigner } from "./seededSigner.ts";
+import type { WorldTap } from "./tap.ts";
 
 const STARGATE_PORT = 2009;
 const NBD_PORT = 10_809;
@@ -56,6 +57,7 @@ export interface SharedWorld {
   readonly codec: Codec;
   readonly log: Log;
   readonly trace: Trace;
+  readonly tap: WorldTap | undefined;
   readonly onFailed: (process: string, error: unknown) => void;
 }
 

@@ -20,6 +20,7 @@ import { createFakeLog, type FakeLog } from "../../support/fakeLog.ts";
 import { createFakeNetwork, type FakeNetwork } from "../../support/fakeNetwork.ts";
 import { createTrace, type Trace, type TraceEvent } from "../trace.ts";
 import { createSite, type SharedWorld, type SimSite, type SitePlan } from "./site.ts";
+import type { WorldTap } from "./tap.ts";
 
 /** The host of clients and operators; the lines from there are never cut. */
 export const OUTSIDE = "outside";
@@ -36,6 +37,7 @@ export interface WorldPlan {
   readonly linkDelayMs: number;
   readonly replicationFactor: number;
   readonly onEvent?: (event: TraceEvent) => void;
+  readonly tap?: WorldTap;
 }
 
 /** A process that ended by itself: a failed disk is an expected reason, a bug is not. */
@@ -89,6 +91,7 @@ export async function createWorld(plan: WorldPlan): Promise<World> {
     codec: sharedCodec,
     log,
     trace,
+    tap: plan.tap,
     onFailed: (process, error) => failures.push({ process, error }),
   };
   const sites = plan.sites.map((one) => createSite(shared, one));

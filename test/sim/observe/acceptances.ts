@@ -1,0 +1,232 @@
+/**
+ * Which orders with an epoch were taken, by whom, as seen from outside (P4): Stargates keep copies of logs
+ * for owners and obey leaders; leaders of other sites are heeded; etcd takes what owners and leaders
+ * write. A request counts when its answer says that it was taken, and has the place in the run's order at
+ * which it came: there its epoch was compared.
+ */
+
+import { fromUtf8 } from "../../../services/base/bytes.ts";
+import { siteKeys } from "../../../services/base/siteRecords.ts";
+import type { Infer } from "../../../services/base/wire.ts";
+import { cerebroKeys } from "../../../services/cerebro/state/records.ts";
+import type { Transaction } from "../../../services/platform/coordinator.ts";
+import type {
+  AppendRequest,
+  AppendResponse,
+  FenceRequest,
+  FenceResponse,
+  LevelRequest,
+  LevelResponse,
+} from "../../../services/platform/wire/oplog.ts";
+import { PeerService } from "../../../services/platform/wire/oplog.ts";
+import {
+  CerebroPeerService,
+  type ForwardRequest,
+  RemoteCerebroService,
+  type Sender,
+} from "../../../services/platform/wire/remoteCerebro.ts";
+import { VdiskService } from "../../../services/platform/wire/stargate.ts";
+import type { Acceptance, Instant } from "../check/contracts.ts";
+import type { Recorder } from "../record.ts";
+import type { StreamTap, TappedCall } from "../world/tap.ts";
+
+/** What a Cerebro writes to etcd as the leader only; workers write tasks and claims. */
+const LEADERS_KEYS: readonly string[] = [
+  cerebroKeys.pds,
+  cerebroKeys.pendingCuts,
+  cerebroKeys.remotes,
+  cerebroKeys.peers,
+  cerebroKeys.received(""),
+  cerebroKeys.jobs,
+  cerebroKeys.holds,
+  cerebroKeys.activations,
+  siteKeys.recoveryPoints,
+];
+const ROLE_KEYS = siteKeys.leaderEpoch("");
+const LEADER_ORDERS: ReadonlySet<string> = new Set(
+  [VdiskService.hold, VdiskService.mark, VdiskService.release].map(({ path }) => path),
+);
+const REMOTE_ORDERS = new Map(
+  Object.values(RemoteCerebroService).map((method) => [method.path, method.request]),
+);
+/** Faults after which a site's etcd counts epochs anew. */
+const NEW_LIFE = /^(wipe|restore)Etcd/;
+
+type Answered = (answer: unknown) => void;
+interface Order {
+  /** Whose etcd counts the epochs. */
+  readonly site: string;
+  readonly token: string;
+  readonly epoch: number;
+  readonly node: string | undefined;
+}
+
+export class AcceptanceLog {
+  readonly #recorder: Recorder;
+  readonly #taken: Acceptance[] = [];
+  /** The newest leader of each site, and the newest term of each process. */
+  readonly #leaders = new Map<string, string>();
+  readonly #terms = new Map<string, number>();
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  /** In the order in which they were taken. */
+  all(): readonly Acceptance[] {
+    return this.#taken.toSorted((a, b) => a.at.order - b.at.order);
+  }
+
+  takes(call: TappedCall, request: unknown): Answered | undefined {
+    const { path } = call;
+    if (path === PeerService.fence.path || path === PeerService.level.path)
+      return this.#takesLogOrder(call, request);
+    if (LEADER_ORDERS.has(path)) {
+      const { leaderEpoch } = request as { readonly leaderEpoch: number };
+      return this.#answered(call, leaderOrder(call, leaderEpoch), () => true);
+    }
+    return this.#takesRemote(call, request);
+  }
+
+  serves(call: TappedCall): StreamTap | undefined {
+    if (call.path === PeerService.append.path) return this.#servesAppends(call);
+    if (call.path !== VdiskService.ship.path) return undefined;
+    let answered: Answered | undefined;
+    return {
+      received: (message) => {
+        const { leaderEpoch } = message as { readonly leaderEpoch: number };
+        // A worker hands the order on that its job has from a leader.
+        const order = { ...leaderOrder(call, leaderEpoch), node: undefined };
+        answered = this.#answered(call, order, () => true);
+      },
+      sent: (message) => {
+        answered?.(message);
+        answered = undefined;
+      },
+    };
+  }
+
+  transacted(process: string, { then }: Transaction): void {
+    const at = this.#recorder.instant();
+    const site = siteOf(process);
+    for (const operation of then) {
+      if (operation.kind !== "put") continue;
+      const { key, value } = operation;
+      if (key.startsWith(siteKeys.owners)) {
+        const { epoch, owner } = JSON.parse(fromUtf8(value)) as { epoch: number; owner: number };
+        const token = ownerOf(key.slice(siteKeys.owners.length));
+        const node = `stargate-${site}-${owner}`;
+        this.#note(`etcd of ${site}`, { site, token, epoch, node }, at);
+      }
+      if (!key.startsWith(ROLE_KEYS)) continue;
+      const { epoch } = JSON.parse(fromUtf8(value)) as { readonly epoch: number };
+      this.#leaders.set(site, process);
+      this.#terms.set(process, epoch);
+    }
+    const epoch = this.#terms.get(process);
+    if (epoch !== undefined && then.some(isLeadersWrite))
+      this.#note(`etcd of ${site}`, { site, token: leaderOf(site), epoch, node: process }, at);
+  }
+
+  #servesAppends(call: TappedCall): StreamTap {
+    const open = new Map<number, { items: Infer<typeof AppendRequest>["items"]; at: Instant }>();
+    return {
+      received: (message) => {
+        const { sequence, items } = message as Infer<typeof AppendRequest>;
+        open.set(sequence, { items, at: this.#recorder.instant() });
+      },
+      sent: (message) => {
+        const { sequence, outcomes } = message as Infer<typeof AppendResponse>;
+        const request = open.get(sequence);
+        open.delete(sequence);
+        for (const [index, { kind }] of outcomes.entries()) {
+          const item = request?.items[index];
+          if (request === undefined || item === undefined || kind !== "appended") continue;
+          const { vdiskId, epoch } = item;
+          const site = siteOf(call.process);
+          const order = { site, token: ownerOf(vdiskId), epoch, node: call.peer };
+          this.#note(`log of ${call.process}`, order, request.at);
+        }
+      },
+    };
+  }
+
+  #takesLogOrder(call: TappedCall, request: unknown): Answered {
+    const { vdiskId, epoch } = request as Infer<typeof FenceRequest> | Infer<typeof LevelRequest>;
+    const at = this.#recorder.instant();
+    return (answer) => {
+      const told = answer as Infer<typeof FenceResponse> | Infer<typeof LevelResponse>;
+      const isTaken = "granted" in told ? told.granted : told.kind === "levelled";
+      const site = siteOf(call.process);
+      const order = { site, token: ownerOf(vdiskId), epoch, node: call.peer };
+      if (isTaken) this.#note(`log of ${call.process}`, order, at);
+    };
+  }
+
+  /** Of another site's leader. Only a leader carries it out; who hands it on takes nothing. */
+  #takesRemote(call: TappedCall, request: unknown): Answered | undefined {
+    const isForwarded = call.path === CerebroPeerService.forward.path;
+    const forwarded = isForwarded ? (request as Infer<typeof ForwardRequest>) : undefined;
+    const codec = REMOTE_ORDERS.get(forwarded?.path ?? call.path);
+    if (codec === undefined) return undefined;
+    const { sender } = (forwarded === undefined ? request : codec.decode(forwarded.request)) as {
+      readonly sender: Sender | undefined;
+    };
+    if (sender === undefined) return undefined;
+    const isLeader = (): boolean => this.#leaders.get(siteOf(call.process)) === call.process;
+    if (!isLeader()) return undefined;
+    const node = isForwarded ? undefined : call.peer;
+    const { site, epoch } = sender;
+    const order = { site, token: leaderOf(site), epoch, node };
+    return this.#answered({ ...call, process: `site ${siteOf(call.process)}` }, order, isLeader);
+  }
+
+  #answered({ process }: TappedCall, order: Order, isTaken: () => boolean): Answered {
+    const at = this.#recorder.instant();
+    return () => {
+      if (isTaken()) this.#note(process, order, at);
+    };
+  }
+
+  #note(resource: string, { site, token, epoch, node }: Order, at: Instant): void {
+    const incarnation = this.#incarnationOf(site);
+    this.#taken.push({ resource, token, incarnation, epoch, node, at });
+  }
+
+  /** An etcd that lost its data begins to count anew. */
+  #incarnationOf(site: string): string {
+    const lives = this.#recorder.faults.filter(
+      ({ what, sites }) => NEW_LIFE.test(what) && sites.includes(site),
+    );
+    return `${site}/${lives.length}`;
+  }
+}
+
+function leaderOrder({ process, peer }: TappedCall, epoch: number): Order {
+  // Who is no owner hands the order on to the owner: then the sender is a Stargate.
+  const site = siteOf(process);
+  return {
+    site,
+    token: leaderOf(site),
+    epoch,
+    node: peer.startsWith("cerebro-") ? peer : undefined,
+  };
+}
+
+function isLeadersWrite(operation: Transaction["then"][number]): boolean {
+  if (operation.kind !== "put" && operation.kind !== "delete") return false;
+  if (operation.key.startsWith(ROLE_KEYS)) return true;
+  return LEADERS_KEYS.some((prefix) => operation.key.startsWith(prefix));
+}
+
+function siteOf(process: string): string {
+  return process.split("-")[1] ?? "";
+}
+
+function leaderOf(site: string): string {
+  return `cerebro leader@${site}`;
+}
+
+function ownerOf(vdiskId: string): string {
+  return `owner of ${vdiskId}`;
+}
