@@ -299,11 +299,11 @@ function checkEpochRecord(value: unknown): EpochRecord {
   return { epoch, leader: "leader" in value ? value.leader : undefined };
 }
 
-/** Who leads, as far as etcd knows: the first seat in the queue, and the newest epoch. */
+/** Who leads, as far as etcd knows: the first seat in the queue, and the epoch of its term. */
 export interface LeaderView {
   /** `value` of the leader's options, or `undefined` when nobody stands. */
   readonly leader: unknown;
-  /** 0 before the first term. */
+  /** 0 while the one who has the seat has not begun a term: the newest epoch is its predecessor's then. */
   readonly epoch: Epoch;
 }
 
@@ -325,8 +325,11 @@ export async function readLeader(
   const seats = [...(found[0] ?? [])].sort((a, b) => a.createRevision - b.createRevision);
   const entry = found[1]?.[0];
   const first = seats[0];
-  return {
-    leader: first && decodeRecord(first, (value) => value).value,
-    epoch: asEpoch(entry === undefined ? 0 : decodeRecord(entry, checkEpochRecord).value.epoch),
-  };
+  const leader: unknown = first && decodeRecord(first, (value) => value).value;
+  const newest = entry && decodeRecord(entry, checkEpochRecord).value;
+  const isItsOwn =
+    leader !== undefined &&
+    newest !== undefined &&
+    JSON.stringify(newest.leader) === JSON.stringify(leader);
+  return { leader, epoch: asEpoch(isItsOwn ? newest.epoch : 0) };
 }

@@ -306,6 +306,7 @@ export const LeaderRequest = message(pkg("LeaderRequest"), {});
 export const LeaderResponse = message(pkg("LeaderResponse"), {
   /** CVM of the leader, or 0 when there is none now. */
   cvm: field.uint32(1),
+  /** 0 while its term has not begun. */
   epoch: field.uint64(2),
   address: field.message(3, SiteAddress),
   site: field.string(4),

@@ -100,6 +100,23 @@ describe("election", () => {
     expect(await readLeader(etcd.connect(), keys)).toEqual({ leader: { name: "a" }, epoch: 1 });
   });
 
+  it("names with the successor no epoch that its predecessor had (P4)", async () => {
+    const [a, b] = (await standAll("a", "b")) as [Candidate, Candidate];
+    await clock.tick(5000);
+    kill(a);
+    await clock.tick(TTL_MS / 2);
+    // It is next in the queue when the seat of a ends, and cannot begin its term.
+    kill(b);
+    const connection = etcd.connect();
+    const views = new Set<string>();
+    for (let look = 0; look < TTL_MS; look += 100) {
+      await clock.tick(100);
+      const { leader, epoch } = await readLeader(connection, keys);
+      views.add(`${JSON.stringify(leader)} ${epoch}`);
+    }
+    expect([...views]).toEqual(['{"name":"a"} 1', '{"name":"b"} 0', "undefined 0"]);
+  });
+
   it("elects the next within TTL + 0.5 s after a kill, with a higher epoch (E2, P5)", async () => {
     const all = await standAll("a", "b", "c");
     const [a, b] = all as [Candidate, Candidate];
