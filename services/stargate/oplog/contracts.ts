@@ -93,6 +93,11 @@ export interface OplogReplica {
    * @throws AntipodeError `OPLOG_CORRUPT` when a record fails its check twice; the replica is damaged from then on
    */
   read(from: Lsn, to: Lsn): Promise<readonly OplogRecord[]>;
+  /**
+   * Records that could not be read back so often in a row that it is no accident (UNREADABLE_LOOKS_MAX) count
+   * as rotten from now on. For owners that have another copy: without one, only trying again can help.
+   */
+  distrustUnreadable(): void;
   /** The log up to `lsn` is in the block map: its space may be used again. Not synced: it may be forgotten in a crash. */
   trim(lsn: Lsn): void;
 }

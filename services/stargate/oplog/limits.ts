@@ -31,6 +31,9 @@ export interface OplogLimits {
   readonly readGapBytesMax: number;
 }
 
+/** Failed reads of a record in a row after which the record counts as lost here. A drain tries about once a second. */
+export const UNREADABLE_LOOKS_MAX = 8;
+
 /** A CVM's own owners may have this part of `pendingBytesMax` on its way to the disk. */
 export const OWNERS_SHARE = 4;
 

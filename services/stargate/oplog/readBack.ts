@@ -3,7 +3,7 @@
  * header and data are checked against what the replica knows of it.
  */
 
-import { AntipodeError } from "../../base/errors.ts";
+import { AntipodeError, codeOf } from "../../base/errors.ts";
 import type { Lsn, VdiskId } from "../../base/ids.ts";
 import type { Codec } from "../../platform/codec.ts";
 import { ENTRY_HEADER_BYTES, entryBytes, isDataIntact, readEntryHeader } from "./entry.ts";
@@ -32,6 +32,17 @@ export class CorruptRecord extends AntipodeError {
   }
 }
 
+/** `DISK_FAILED`: the journal cannot be read there. */
+export class UnreadableRecord extends AntipodeError {
+  readonly lsn: Lsn;
+
+  constructor({ vdiskId }: ReadBackOptions, held: Held, cause: unknown) {
+    const details = { vdiskId, lsn: held.lsn, segment: held.segment?.sequence ?? 0 };
+    super("DISK_FAILED", `record ${held.lsn} of the oplog cannot be read`, details, cause);
+    this.lsn = held.lsn;
+  }
+}
+
 interface Run {
   readonly segment: Segment;
   readonly start: number;
@@ -53,13 +64,23 @@ export async function readBack(
   for (const run of runs) run.segment.readers += 1;
   try {
     for (const run of runs) {
-      const bytes = await run.segment.file.read(run.start, run.end - run.start);
+      const bytes = await readRun(options, run);
       for (const held of run.records) found.set(held, extract(options, run, held, bytes));
     }
   } finally {
     for (const run of runs) run.segment.readers -= 1;
   }
   return found;
+}
+
+async function readRun(options: ReadBackOptions, run: Run): Promise<Uint8Array> {
+  try {
+    return await run.segment.file.read(run.start, run.end - run.start);
+  } catch (error) {
+    const [first] = run.records;
+    if (codeOf(error) !== "DISK_FAILED" || first === undefined) throw error;
+    throw new UnreadableRecord(options, first, error);
+  }
 }
 
 /** Records that lie close together in one segment, in ascending order, go into one run. */

@@ -19,15 +19,15 @@ import type { AppendOutcome, OplogRecord, OplogReplica, ReplicaState } from "./c
 import { type EntryKind, entryBytes, type NewEntry } from "./entry.ts";
 import { type Held, HeldRecords } from "./held.ts";
 import type { CheckpointEntry, Journal } from "./journal.ts";
-import type { OplogLimits } from "./limits.ts";
-import { CorruptRecord, readBack } from "./readBack.ts";
+import { type OplogLimits, UNREADABLE_LOOKS_MAX } from "./limits.ts";
+import { CorruptRecord, readBack, UnreadableRecord } from "./readBack.ts";
 import type { Recent } from "./recent.ts";
 import type { Replayed } from "./replay.ts";
 import { checkRecord, entryOf, heldIn, hold } from "./replicaRecords.ts";
 import type { Room } from "./room.ts";
 import type { Segment } from "./segment.ts";
 
-/** What a replica works with; shared by all replicas of a CVM. */
+/** Shared by all replicas of a CVM. */
 export interface ReplicaWorld {
   readonly codec: Codec;
   readonly limits: OplogLimits;
@@ -65,11 +65,10 @@ export class Replica implements OplogReplica {
   #durable = NOTHING;
   /** Submissions that wait for the journal, and those of them that drop records. */
   #waitingCount = 0;
-  /**
-   * Lowest record that failed its check when it was read. It is held on: its segment stays, so that a
-   * restart finds the same damage.
-   */
+  /** Lowest record that failed its check when read; its segment stays, so that a restart finds the damage. */
   #rottenFrom: Lsn | undefined;
+  /** Lowest record that the disk did not give when it was asked last, and how often in a row. */
+  #unreadable: { readonly lsn: Lsn; readonly looks: number } | undefined;
   #cutsWaiting = 0;
 
   constructor(vdiskId: VdiskId, world: ReplicaWorld) {
@@ -220,18 +219,40 @@ export class Replica implements OplogReplica {
 
   /** A second look tells rot from a read that went wrong. */
   async #readBack(missing: readonly Held[]): Promise<ReadonlyMap<Held, Uint8Array>> {
-    const options = { ...this.#world, vdiskId: this.vdiskId };
     try {
-      return await readBack(options, missing);
+      return await this.#look(missing);
     } catch (error) {
       if (codeOf(error) !== "OPLOG_CORRUPT") throw error;
     }
     try {
-      return await readBack(options, missing);
+      return await this.#look(missing);
     } catch (error) {
       if (error instanceof CorruptRecord) this.#onRotten(error.lsn);
       throw error;
     }
+  }
+
+  async #look(missing: readonly Held[]): Promise<ReadonlyMap<Held, Uint8Array>> {
+    try {
+      const found = await readBack({ ...this.#world, vdiskId: this.vdiskId }, missing);
+      if (missing.some((held) => held.lsn === this.#unreadable?.lsn)) this.#unreadable = undefined;
+      return found;
+    } catch (error) {
+      if (error instanceof UnreadableRecord) this.#onUnreadable(error.lsn);
+      throw error;
+    }
+  }
+
+  #onUnreadable(at: Lsn): void {
+    const before = this.#unreadable;
+    if (before === undefined || this.#held.at(before.lsn) === undefined)
+      this.#unreadable = { lsn: at, looks: 1 };
+    else this.#unreadable = { lsn: lsn(Math.min(at, before.lsn)), looks: before.looks + 1 };
+  }
+
+  distrustUnreadable(): void {
+    if (this.#unreadable === undefined || this.#unreadable.looks < UNREADABLE_LOOKS_MAX) return;
+    this.#onRotten(this.#unreadable.lsn);
   }
 
   /** Unless the record went meanwhile: drained, cut off, or with a reset. */

@@ -62,6 +62,8 @@ export function startDrainLoop(options: {
     readonly requests: number;
   };
   readonly onDeposed: () => void;
+  /** Is the own copy of the log of no use any more? Then nothing is tried again. */
+  readonly isCopyLost: () => boolean;
   readonly onFailure: (error: unknown) => void;
 }): DrainLoop {
   const { world, clock, logger } = options;
@@ -105,7 +107,7 @@ export function startDrainLoop(options: {
       if (next !== undefined && !stopped) options.onDrained(next);
     } catch (error) {
       if (stopped) return;
-      if (isDrainRetryable(error)) {
+      if (isDrainRetryable(error) && !options.isCopyLost()) {
         logger.warn(
           { event: "drain.failed", vdisk: world.vdiskId, err: error },
           "drain failed and is tried again",

@@ -129,7 +129,7 @@ export class OwnedVdisk {
     try {
       return await readRange(this.#reads, offset, length);
     } catch (error) {
-      throw isDamaged(this.#replica) ? this.giveUp(error) : error;
+      throw this.#isCopyLost() ? this.giveUp(error) : error;
     }
   }
 
@@ -220,6 +220,12 @@ export class OwnedVdisk {
 
   // ---- inside ----
 
+  /** Records that cannot be read count as lost only where another copy has them. */
+  #isCopyLost(): boolean {
+    if (this.seat.record.peers.length > 1) this.#replica.distrustUnreadable();
+    return isDamaged(this.#replica);
+  }
+
   #startDrain(): DrainLoop {
     const { world, record } = { world: this.#world, record: this.record };
     return startDrainLoop({
@@ -256,8 +262,9 @@ export class OwnedVdisk {
           }),
         );
       },
+      isCopyLost: () => this.#isCopyLost(),
       onFailure: (error) => {
-        if (isDamaged(this.#replica)) {
+        if (this.#isCopyLost()) {
           this.giveUp(error);
           return;
         }

@@ -195,6 +195,7 @@ async function winSeat(
     record: found,
     revision: entry.modRevision,
   });
+  if (found.peers.length > 1) replica.distrustUnreadable();
   if (found.served && copyOf(replica.state()) !== "whole")
     return handOver(world, record, { seat, replica });
   const outcome = await seat.advance(selfCvm, found.peers);

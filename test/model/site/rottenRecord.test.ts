@@ -1,5 +1,5 @@
 /**
- * P1, P7, P9: a record of the oplog that rots under an owner that serves. With another copy the vDisk is
+ * P1, P7, P9: a record of the oplog that rots, or cannot be read, under an owner that serves. With another copy the vDisk is
  * handed over and goes on; without one nobody is told wrong bytes, and nothing is tried for ever.
  */
 
@@ -14,10 +14,14 @@ const WRITES = 24;
 const ROTTEN = 12;
 const expected = Array.from({ length: WRITES }, (_, i) => i + 1);
 
-/** A vDisk with records in its log only, nothing of them in memory, and one of them rotten at the owner. */
-async function rotten(
-  replicationFactor: number,
-): Promise<{ readonly site: SimulatedSite; readonly owner: number; readonly client: NbdClient }> {
+interface Loaded {
+  readonly site: SimulatedSite;
+  readonly owner: number;
+  readonly client: NbdClient;
+}
+
+/** A vDisk with records in its log only, nothing of them in memory. */
+async function loaded(replicationFactor: number): Promise<Loaded> {
   const site = await simulatedSite({
     seed: replicationFactor,
     cvms: 3,
@@ -29,9 +33,14 @@ async function rotten(
   const client = await site.wait(site.openDisk("disk", 1));
   for (let i = 0; i < WRITES; i++)
     await site.wait(client.write(i * SLOT_BYTES, new Uint8Array(SLOT_BYTES).fill(i + 1)));
-  const { owner } = await ownerOf(site);
-  rotRecord(site, owner, { fill: ROTTEN, bytes: SLOT_BYTES });
-  return { site, owner, client };
+  return { site, owner: (await ownerOf(site)).owner, client };
+}
+
+/** The same with one record rotten at the owner. */
+async function rotten(replicationFactor: number): Promise<Loaded> {
+  const made = await loaded(replicationFactor);
+  rotRecord(made.site, made.owner, { fill: ROTTEN, bytes: SLOT_BYTES });
+  return made;
 }
 
 async function readAll(site: SimulatedSite, client: NbdClient): Promise<readonly number[]> {
@@ -88,6 +97,53 @@ describe("a record that rots at an owner that serves", () => {
       await site.clock.tick(60_000);
       const told = site.log.of("vdisk.copyDamaged").map(({ fields }) => fields["cvm"]);
       expect(told).toEqual([owner, peer]);
+    } finally {
+      site.end();
+    }
+  });
+});
+
+describe("a journal that an owner cannot read", () => {
+  const unreadable = { operation: "read", errno: "EIO", pathPart: "oplog/", times: 1e9 } as const;
+
+  it("is left for another copy, which has every write; it is not tried for ever (P1, P9)", async () => {
+    const { site, owner, client } = await loaded(2);
+    try {
+      const heal = site.diskOf(owner).fail(unreadable);
+      await site.clock.tick(20_000);
+      const told = site.log.of("vdisk.copyDamaged").map(({ fields }) => fields["cvm"]);
+      expect([told, (await ownerOf(site)).owner === owner]).toEqual([[owner], false]);
+      expect(await readAll(site, client)).toEqual(expected);
+      heal();
+      await site.clock.tick(20_000);
+      expect((await ownerOf(site)).peers.length).toBe(2);
+    } finally {
+      site.end();
+    }
+  });
+
+  it("and has no other copy is tried again until it can be read, and nothing is given up (P1)", async () => {
+    const { site, owner, client } = await loaded(1);
+    try {
+      const heal = site.diskOf(owner).fail(unreadable);
+      await site.clock.tick(20_000);
+      expect(site.log.of("vdisk.copyDamaged")).toEqual([]);
+      heal();
+      await site.clock.tick(5000);
+      expect(await readAll(site, client)).toEqual(expected);
+    } finally {
+      site.end();
+    }
+  });
+
+  it("for a moment only costs nothing", async () => {
+    const { site, owner, client } = await loaded(2);
+    try {
+      site.diskOf(owner).fail({ ...unreadable, times: 3 });
+      await site.clock.tick(10_000);
+      expect(await readAll(site, client)).toEqual(expected);
+      expect((await ownerOf(site)).owner).toBe(owner);
+      expect(site.log.of("vdisk.copyDamaged")).toEqual([]);
     } finally {
       site.end();
     }

@@ -24,6 +24,7 @@ async function openLoop() {
     },
     pressure: () => ({ undrainedBytes: DRAIN_START_BYTES, markerWaits: false, requests }),
     onDeposed: () => undefined,
+    isCopyLost: () => false,
     onFailure: (error) => {
       throw error;
     },
