@@ -1,169 +1,155 @@
 /**
- * The simulator as a command; scripts/sim builds and starts it. Prints a line a seed, and of a failing
- * one everything that is needed to see it again.
+ * The simulator as a command; scripts/sim builds and starts it. Prints a line a seed, of a failing one
+ * everything that is needed to see it again, and at the end what the set has shown.
  */
 
 import { execFileSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { drawConfig } from "./config.ts";
-import { type RunResult, runConfig } from "./run.ts";
-import type { TraceEvent } from "./trace.ts";
+import { eventText, reportFailure } from "./replay/failure.ts";
+import { type Options, parseOptions, USAGE } from "./replay/options.ts";
+import { childPool, ownPool, type Pool, serveParent, WORKER_ARGUMENT } from "./replay/pool.ts";
+import { readRegression } from "./replay/regression.ts";
+import { coverageLines, Summary } from "./replay/summary.ts";
+import { type Case, drawnCase, runCase, type Trial, violationText } from "./replay/trial.ts";
 
 const MS_PER_MINUTE = 60_000;
 const MS_PER_SECOND = 1000;
-const TAIL_SHOWN = 200;
-const USAGE = `Usage: scripts/sim [options]
-
-Runs whole sites in one process under virtual time, one world a seed, and judges what clients were told.
-
-  --seed S      run this seed only, or begin with it (default 1)
-  --seeds N     run N seeds
-  --minutes M   run seeds for M minutes
-  --until MS    virtual time with faults, in ms (default 20000)
-  --twice       run each seed twice and compare the trace hashes
-  --trace       print every event
-  --json        print one line of JSON a seed
-  --help        this text
-
-Exits 1 when a seed failed.
-`;
-
-interface Options {
-  readonly seed: number;
-  readonly seeds: number;
-  readonly minutes: number | undefined;
-  readonly untilMs: number | undefined;
-  readonly twice: boolean;
-  readonly trace: boolean;
-  readonly json: boolean;
-}
-
-function parseOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      seed: { type: "string" },
-      seeds: { type: "string" },
-      minutes: { type: "string" },
-      until: { type: "string" },
-      twice: { type: "boolean", default: false },
-      trace: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return undefined;
-  const minutes =
-    values.minutes === undefined ? undefined : wholeNumber("--minutes", values.minutes);
-  return {
-    seed: wholeNumber("--seed", values.seed ?? "1"),
-    seeds: values.seeds === undefined ? 1 : wholeNumber("--seeds", values.seeds),
-    minutes,
-    untilMs: values.until === undefined ? undefined : wholeNumber("--until", values.until),
-    twice: values.twice,
-    trace: values.trace,
-    json: values.json,
-  };
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} takes a whole number, not "${text}"`);
-  return Number(text);
-}
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+/** Failing seeds that are made small; a set in which everything fails would take for ever. */
+const EXAMINED_MAX = 3;
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Names of the verdicts that were violated. */
-function failuresOf(result: RunResult): readonly string[] {
-  return result.verdicts
-    .filter(({ verdict }) => verdict === "violated")
-    .map(({ promise, name, text }) => `${promise} ${name}: ${text}`);
-}
-
-async function runSeed(seed: number, options: Options): Promise<boolean> {
-  const config = drawConfig(seed, options.untilMs);
+/** Cases one after the other, until the set is complete. */
+function* casesOf(options: Options): Generator<Case> {
+  if (options.regression !== undefined) {
+    yield readRegression(options.regression).case;
+    return;
+  }
   const startedMs = performance.now();
-  const result = await runConfig(config, options.trace ? { onEvent: printEvent } : {});
-  const wallMs = performance.now() - startedMs;
-  const failures = [...failuresOf(result)];
-  if (options.twice && (await runConfig(config)).traceHash !== result.traceHash)
-    failures.push("determinism: a second run of the seed had another trace hash");
-  if (options.json) {
-    print(JSON.stringify({ ...result, tail: undefined, failures, wallMs }));
-  } else print(summary(result, wallMs, failures.length === 0));
-  if (failures.length > 0 && !options.json) report(result, failures, options);
-  return failures.length === 0;
+  for (let ran = 0; ; ran++) {
+    const isOver =
+      options.minutes === undefined
+        ? ran >= options.seeds
+        : performance.now() - startedMs >= options.minutes * MS_PER_MINUTE;
+    if (isOver) return;
+    yield drawnCase(drawConfig(options.seed + ran, options.untilMs));
+  }
 }
 
-function summary(result: RunResult, wallMs: number, isGood: boolean): string {
-  const rate = Math.round((result.events / wallMs) * MS_PER_SECOND);
+/** The trials of a set in order; as many as the pool is wide are under way. */
+async function* trialsOf(pool: Pool, options: Options): AsyncGenerator<Trial> {
+  const underWay: Promise<Trial>[] = [];
+  const onEvent = (event: Parameters<typeof eventText>[0]): void => {
+    print(eventText(event));
+  };
+  const { isTwice } = options;
+  for (const one of casesOf(options)) {
+    underWay.push(
+      options.trace ? runCase(one, { isTwice, onEvent }) : pool.run(one, options.isTwice),
+    );
+    if (underWay.length < pool.width) continue;
+    const first = await underWay.shift();
+    if (first !== undefined) yield first;
+  }
+  for (const trial of underWay) yield await trial;
+}
+
+function seedLine({ seed, violations, traceHash, events, virtualMs, wallMs }: Trial): string {
   return [
-    `seed ${result.seed}: ${isGood ? "ok" : "FAILED"}`,
-    result.traceHash,
-    `${result.events} events`,
-    `${(result.virtualMs / MS_PER_SECOND).toFixed(1)} virtual s in ${(wallMs / MS_PER_SECOND).toFixed(1)} s`,
-    `${rate} events/s`,
-    `${(result.virtualMs / wallMs).toFixed(0)} virtual h per wall h`,
-  ].join(", ");
+    `seed ${seed}`.padEnd(12),
+    violations.length === 0 ? "ok    " : "FAILED",
+    traceHash,
+    String(events).padStart(8),
+    "events,",
+    (virtualMs / MS_PER_SECOND).toFixed(1).padStart(6),
+    "virtual s in",
+    (wallMs / MS_PER_SECOND).toFixed(1).padStart(5),
+    "s",
+  ].join(" ");
 }
 
-function report(result: RunResult, failures: readonly string[], options: Options): void {
+/** `failures` are the violations as text; everything of `RunResult` but the last events. */
+function seedJson(trial: Trial): string {
+  const failures = trial.violations.map(violationText);
+  return JSON.stringify({ kind: "seed", ...trial, tail: undefined, failures });
+}
+
+function againOf({ seed }: Trial, options: Options): string {
+  if (options.regression !== undefined)
+    return `scripts/sim --regression ${options.regression} --trace`;
   const until = options.untilMs === undefined ? "" : ` --until ${options.untilMs}`;
-  const first = result.verdicts.find(({ verdict }) => verdict === "violated");
-  for (const line of [
-    `  commit:        ${commit()}`,
-    `  configuration: ${JSON.stringify(result.config)}`,
-    ...failures.map((failure) => `  violated:      ${failure}`),
-    ...(first?.witness === undefined ? [] : [`  witness:       ${JSON.stringify(first.witness)}`]),
-    ...result.faults.map((fault) => `  fault:         ${fault}`),
-    "  last events:",
-    ...result.tail.slice(-TAIL_SHOWN).map((event) => `    ${textOf(event)}`),
-    `  again:         scripts/sim --seed ${result.seed}${until} --trace`,
-  ])
-    print(line);
-}
-
-function printEvent(event: TraceEvent): void {
-  print(textOf(event));
-}
-
-function textOf({ ms, at, what, detail }: TraceEvent): string {
-  return `${ms.toFixed(3)} ${at} ${what} ${detail}`.trimEnd();
+  const twice = options.isTwice ? " --twice" : "";
+  return `scripts/sim --seed ${seed}${until}${twice} --trace`;
 }
 
 function commit(): string {
   try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+    const describe = ["describe", "--always", "--dirty", "--exclude", "*"];
+    const how = { cwd: import.meta.dirname, encoding: "utf8", stdio: "pipe" } as const;
+    return execFileSync("git", describe, how).trim();
   } catch {
     return "unknown";
   }
 }
 
-/** @returns seeds that were run, and those of them that failed */
-async function runAll(options: Options): Promise<{ ran: number; failed: readonly number[] }> {
-  const startedMs = performance.now();
-  const failed: number[] = [];
-  let ran = 0;
-  const isOver = (): boolean =>
-    options.minutes === undefined
-      ? ran >= options.seeds
-      : performance.now() - startedMs >= options.minutes * MS_PER_MINUTE;
-  while (!isOver()) {
-    const seed = options.seed + ran;
-    ran += 1;
-    if (!(await runSeed(seed, options))) failed.push(seed);
-  }
-  return { ran, failed };
+/** `test/sim/regressions` of the checkout that this file, built or not, lies in. */
+function regressionsFolder(): string {
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder))
+    if (existsSync(join(folder, "package.json"))) return join(folder, "test/sim/regressions");
+  throw new Error("the simulator does not lie in a checkout");
 }
 
-const options = parseOptions();
-if (options === undefined) print(USAGE);
-else {
-  const { ran, failed } = await runAll(options);
-  if (!options.json)
-    print(
-      `${ran} seeds, ${failed.length} failed${failed.length > 0 ? `: ${failed.join(" ")}` : ""}`,
-    );
-  process.exit(failed.length > 0 ? 1 : 0);
+async function runSet(options: Options): Promise<Summary> {
+  const program = process.argv[1] ?? "";
+  const pool = options.jobs > 1 ? childPool(program, options.jobs) : ownPool();
+  const summary = new Summary();
+  try {
+    for await (const trial of trialsOf(pool, options)) {
+      summary.add(trial);
+      print(options.json ? seedJson(trial) : seedLine(trial));
+      if (trial.violations.length === 0 || options.json) continue;
+      const isExamined = summary.failed.length <= EXAMINED_MAX;
+      await reportFailure(trial, {
+        ...{ pool, commit: commit(), again: againOf(trial, options), print },
+        shrinkRuns: isExamined ? options.shrinkRuns : 0,
+        chart: options.chart,
+        keepIn: options.keep ? regressionsFolder() : undefined,
+      });
+    }
+  } finally {
+    pool.close();
+  }
+  return summary;
 }
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === undefined) {
+    print(USAGE);
+    return 0;
+  }
+  const summary = await runSet(options);
+  if (options.json) print(JSON.stringify(summary.json()));
+  else for (const line of summary.lines()) print(line);
+  if (options.coverage && !options.json)
+    for (const line of coverageLines(summary.coverage)) print(line);
+  return summary.isGood ? 0 : EXIT_FAILED;
+}
+
+if (process.argv[2] === WORKER_ARGUMENT) serveParent();
+else
+  main().then(
+    (code) => process.exit(code),
+    (error: unknown) => {
+      process.stderr.write(
+        `scripts/sim: ${error instanceof Error ? error.message : String(error)}\n`,
+      );
+      process.exit(EXIT_USAGE);
+    },
+  );

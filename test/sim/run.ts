@@ -133,12 +133,14 @@ function playCounters({ branches, replications }: RunRecord): Readonly<Record<st
   return counts;
 }
 
-/** Events that services told of in their logs, by name. */
+/** Events that services told of in their logs, by name, and by name and state where they tell one. */
 function logCounters(world: World): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const { fields } of world.log.lines) {
-    const event = fields.event;
-    if (typeof event === "string") counts[`log ${event}`] = (counts[`log ${event}`] ?? 0) + 1;
+    const { event, state } = fields;
+    if (typeof event !== "string") continue;
+    const names = [`log ${event}`, ...(typeof state === "string" ? [`log ${event} ${state}`] : [])];
+    for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
 }

@@ -1,0 +1,92 @@
+/** What scripts/sim can be told. */
+
+import { parseArgs } from "node:util";
+
+export const USAGE = `Usage: scripts/sim [options]
+
+Runs whole sites in one process under virtual time, one world a seed, and judges what clients were told.
+
+  --seed S        run this seed only, or begin with it (default 1)
+  --seeds N       run N seeds
+  --minutes M     run seeds for M minutes
+  --until MS      virtual time with faults, in ms (default 20000); part of what a seed means
+  --regression F  run the case of this file instead of seeds
+  --twice         run each case twice and compare the trace hashes
+  --jobs N        run cases in N processes (default 1: in this one)
+  --coverage      print every cell and error code that was not reached, and why
+  --trace         print every event: MS PROCESS WHAT DETAIL
+  --json          print one line of JSON a seed, and one for all of them
+  --help          this text
+
+When a seed fails:
+  --shrink N      runs to spend on a smaller case that fails alike (default 60; 0: none)
+  --chart FILE    draw what went on near the violation, as .svg or .html
+  --keep          write the case to test/sim/regressions, which the tests run ever after
+
+Exits 1 when a seed failed, or when 100 or more of them have shown nothing of something (vacuous).
+`;
+
+const SHRINK_RUNS = 60;
+const JOBS_MAX = 64;
+
+export interface Options {
+  readonly seed: number;
+  readonly seeds: number;
+  readonly minutes: number | undefined;
+  readonly untilMs: number | undefined;
+  readonly regression: string | undefined;
+  readonly isTwice: boolean;
+  readonly jobs: number;
+  readonly coverage: boolean;
+  readonly trace: boolean;
+  readonly json: boolean;
+  readonly shrinkRuns: number;
+  readonly chart: string | undefined;
+  readonly keep: boolean;
+}
+
+/**
+ * @returns `undefined` when help was asked for
+ * @throws Error with a sentence about the argument that is wrong
+ */
+export function parseOptions(args: readonly string[]): Options | undefined {
+  const text = { type: "string" } as const;
+  const flag = { type: "boolean", default: false } as const;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      ...{ seed: text, seeds: text, minutes: text, until: text, jobs: text, shrink: text },
+      ...{ regression: text, chart: text },
+      ...{ twice: flag, coverage: flag, trace: flag, json: flag, keep: flag, help: flag },
+    },
+  });
+  if (values.help) return undefined;
+  const { chart } = values;
+  if (chart !== undefined && !/\.(?:svg|html)$/.test(chart))
+    throw new Error(`--chart takes a file name that ends with .svg or .html, not "${chart}"`);
+  const jobs = wholeNumber("--jobs", values.jobs) ?? 1;
+  if (jobs < 1 || jobs > JOBS_MAX) throw new Error(`--jobs takes 1 to ${JOBS_MAX}`);
+  if (values.trace && jobs > 1)
+    throw new Error("--trace needs --jobs 1: events of several runs would mix");
+  return {
+    seed: wholeNumber("--seed", values.seed) ?? 1,
+    seeds: wholeNumber("--seeds", values.seeds) ?? 1,
+    minutes: wholeNumber("--minutes", values.minutes),
+    untilMs: wholeNumber("--until", values.until),
+    regression: values.regression,
+    isTwice: values.twice,
+    jobs,
+    coverage: values.coverage,
+    trace: values.trace,
+    json: values.json,
+    shrinkRuns: wholeNumber("--shrink", values.shrink) ?? SHRINK_RUNS,
+    chart,
+    keep: values.keep,
+  };
+}
+
+function wholeNumber(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} takes a whole number, not "${text}"`);
+  return Number(text);
+}
