@@ -74,9 +74,8 @@ class Bench {
   readonly #sources: string;
   readonly #built: string;
   readonly #seedsMax: number;
-  /** What the code as it is violates, by seed; seeds 1 to `#controlled` were run. */
+  /** What the code as it is violates, by seed, of those at which it was run. */
   readonly #control = new Map<number, readonly Violation[]>();
-  #controlled = 0;
 
   constructor(sources: string, seedsMax: number) {
     this.#sources = sources;
@@ -90,7 +89,7 @@ class Bench {
   }
 
   get controlled(): number {
-    return this.#controlled;
+    return this.#control.size;
   }
 
   async search(mutant: Mutant): Promise<Row> {
@@ -109,29 +108,29 @@ class Bench {
   }
 
   #seeds(mutant: Mutant, from: number): Promise<SeedsRun> {
+    let ran = 0;
     return runSeeds({
       program: join(this.#built, "test", "mutants", "runSeeds.js"),
-      ...{ from, to: this.#seedsMax, promises: mutant.promises },
-      onSeed: ({ seed, violated }) => {
+      ...{ from, to: this.#seedsMax, promises: mutant.promises, needs: mutant.needs },
+      onSeed: ({ seed, violated, passedOver }) => {
+        if (passedOver) return;
+        ran += 1;
         const others = violated.map(({ promise, name }) => `${promise} ${name}`);
-        if (seed % PROGRESS_EVERY === 0 || others.length > 0)
+        if (ran % PROGRESS_EVERY === 0 || others.length > 0)
           say(`  ${mutant.name}: seed ${seed} ${others.length > 0 ? others.join("; ") : "ok"}`);
       },
     });
   }
 
-  /** Does the code as it is keep this promise at that seed? Runs all seeds up to it. */
+  /** Does the code as it is keep this promise at that seed? */
   async #isSoundAt(seed: number, { promise, name }: Violation): Promise<boolean> {
-    if (seed > this.#controlled)
+    if (!this.#control.has(seed))
       await runSeeds({
         program: join(this.#built, "test", "mutants", "runSeeds.js"),
-        ...{ from: this.#controlled + 1, to: seed, promises: [] },
+        ...{ from: seed, to: seed, promises: [], needs: [] },
         onSeed: (line) => {
           this.#control.set(line.seed, line.violated);
-          this.#controlled = line.seed;
-          const others = line.violated.map((one) => `${one.promise} ${one.name}`);
-          if (line.seed % PROGRESS_EVERY === 0 || others.length > 0)
-            say(`  control: seed ${line.seed} ${others.length > 0 ? others.join("; ") : "ok"}`);
+          say(`  control: seed ${seed} ${line.violated.map((one) => one.name).join("; ") || "ok"}`);
         },
       });
     const violated = this.#control.get(seed);
@@ -210,7 +209,10 @@ async function run({ names, seeds, json, list }: Options): Promise<number> {
   const all = readMutants(sources);
   const unknown = names.filter((name) => !all.some((mutant) => mutant.name === name));
   if (unknown.length > 0) throw new Error(`no planted bug is called ${unknown.join(", ")}`);
-  const wanted = all.filter(({ name }) => names.length === 0 || names.includes(name));
+  const wanted =
+    names.length === 0
+      ? all
+      : names.flatMap((name) => all.filter((mutant) => mutant.name === name));
   if (list) {
     for (const { name, bug, promises } of wanted)
       process.stdout.write(`${name}: ${bug} (${promises.join(" ")})\n`);

@@ -5,6 +5,7 @@
  *   bug: acknowledges a batch before it is synced
  *   breaks: P1
  *   also: P9
+ *   needs: copies powerLossCvm|powerLossSite
  *
  *   file: services/stargate/oplog/journal.ts
  *   <<<<
@@ -14,7 +15,8 @@
  *   >>>>
  *
  * `breaks` is the promise that the bug breaks; verdicts on it find the bug, and verdicts on those of `also`,
- * where the bug shows itself first. Several edits, in one or several files, make one bug where the code is
+ * where the bug shows itself first. `needs` says in which worlds it can show itself at all: seeds of others are
+ * like the control's and are passed over (needs.ts). Several edits, in one or several files, make one bug where the code is
  * guarded twice. An edit names its lines by their text, so it survives that they move; text that is not there
  * exactly once is an error, never a guess.
  */
@@ -34,6 +36,8 @@ export interface Mutant {
   readonly bug: string;
   /** `P1` to `P9`: what it breaks first, then what else may show it. */
   readonly promises: readonly [string, ...string[]];
+  /** What a world must have for it, see needs.ts. */
+  readonly needs: readonly string[];
   readonly edits: readonly [Edit, ...Edit[]];
 }
 
@@ -66,7 +70,7 @@ export function parseMutant(name: string, text: string): Mutant {
       at = end;
       continue;
     }
-    const [, key, value] = /^(bug|breaks|also|file): (.+)$/.exec(line) ?? [];
+    const [, key, value] = /^(bug|breaks|also|needs|file): (.+)$/.exec(line) ?? [];
     if (key === undefined || value === undefined) throw wrong(`line ${at + 1} is of no known form`);
     fields.set(key, value);
   }
@@ -82,7 +86,8 @@ export function parseMutant(name: string, text: string): Mutant {
   const [breaks = "", ...also] = promises;
   const bug = fields.get("bug");
   if (bug === undefined) throw wrong("it does not say what the bug is");
-  return { name, bug, promises: [breaks, ...also], edits: [first, ...others] };
+  const needs = fields.get("needs")?.split(/\s+/) ?? [];
+  return { name, bug, promises: [breaks, ...also], needs, edits: [first, ...others] };
 }
 
 /**

@@ -10,6 +10,8 @@ export interface Violation {
 export interface SeedLine {
   readonly seed: number;
   readonly violated: readonly Violation[];
+  /** It lacks what the bug needs, and was not run. */
+  readonly passedOver: boolean;
 }
 
 /** @throws Error for a line of another form */

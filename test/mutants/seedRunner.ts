@@ -23,6 +23,8 @@ export interface SeedsWanted {
   readonly from: number;
   readonly to: number;
   readonly promises: readonly string[];
+  /** Seeds without these are passed over. */
+  readonly needs: readonly string[];
   /** Told of every seed that was run. */
   readonly onSeed: (line: SeedLine) => void;
 }
@@ -59,10 +61,17 @@ export async function runSeeds(wanted: SeedsWanted): Promise<SeedsRun> {
 
 /** @returns true when a seed took too long and its process was ended */
 async function follow(wanted: SeedsWanted, onLine: (line: SeedLine) => void): Promise<boolean> {
-  const { program, from, to, promises } = wanted;
+  const { program, from, to, promises, needs } = wanted;
   const child = spawn(
     process.execPath,
-    [`--max-old-space-size=${HEAP_MIB_MAX}`, program, String(from), String(to), promises.join()],
+    [
+      `--max-old-space-size=${HEAP_MIB_MAX}`,
+      program,
+      String(from),
+      String(to),
+      promises.join(),
+      ...needs,
+    ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   let isStuck = false;

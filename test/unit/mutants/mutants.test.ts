@@ -10,10 +10,14 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { readMutants } from "../../mutants/catalogue.ts";
 import { applyMutant, parseMutant } from "../../mutants/mutant.ts";
+import { hasAll, unknownNeeds } from "../../mutants/needs.ts";
+import { drawConfig } from "../../sim/config.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 /** What the issue asks for. */
 const MUTANTS_MIN = 25;
+/** A bug counts as found within so many seeds. */
+const SEEDS_MAX = 2000;
 const TYPES_MS_MAX = 120_000;
 
 const mutants = readMutants(ROOT);
@@ -64,6 +68,12 @@ describe("planted bugs", () => {
     expect(new Set(mutants.map(({ bug }) => bug)).size).toBe(mutants.length);
   });
 
+  it.each(mutants)("need a world that some seed draws: $name", ({ needs }) => {
+    expect(unknownNeeds(needs)).toEqual([]);
+    const drawn = Array.from({ length: SEEDS_MAX }, (_, seed) => drawConfig(seed + 1));
+    expect(drawn.some((config) => hasAll(config, needs))).toBe(true);
+  });
+
   it.each(mutants)("apply to the code as it is: $name", (mutant) => {
     for (const [file, text] of applyMutant(mutant, read)) expect(text).not.toBe(read(file));
   });
@@ -83,6 +93,7 @@ describe("the form of a planted bug", () => {
       name: "m",
       bug: "forgets",
       promises: ["P1", "P9"],
+      needs: [],
       edits: [{ file: "services/base/a.ts", search: "keep(x);", replace: "" }],
     });
   });
