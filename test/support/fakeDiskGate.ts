@@ -84,14 +84,17 @@ export function createGate(): Gate {
       }),
     stick(selection) {
       const held: (() => void)[] = [];
+      // An operation that another fault held meanwhile comes here when this one is over already.
+      let isOver = false;
       return hooks.add(
         async (operation, path) => {
-          if (selects(selection, operation, path))
+          if (!isOver && selects(selection, operation, path))
             await new Promise<void>((resolve) => {
               held.push(resolve);
             });
         },
         () => {
+          isOver = true;
           for (const release of held.splice(0)) release();
         },
       );

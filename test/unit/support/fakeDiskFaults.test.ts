@@ -6,6 +6,7 @@ import type { DiskFile } from "../../../services/platform/disk.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
 import { createFakeDisk, type FakeDisk } from "../../support/fakeDisk.ts";
 import { SECTOR_BYTES } from "../../support/fakeFile.ts";
+import { createFakeKeyIndexes } from "../../support/fakeKeyIndex.ts";
 import { codeOfFailure } from "../../support/outcome.ts";
 
 const sector = (value: number): Uint8Array => new Uint8Array(SECTOR_BYTES).fill(value);
@@ -260,6 +261,20 @@ describe("a stuck disk", () => {
     await write;
     expect(seen(disk)).toEqual([9]);
   });
+
+  it("holds nothing any more that comes to it after its end, held up by another one", async () => {
+    const { disk, file } = await diskWith(1);
+    const [undoFirst, undoSecond] = [
+      disk.stick({ operation: "write" }),
+      disk.stick({ operation: "write" }),
+    ];
+    const write = file.write(0, [sector(9)]);
+    await createFakeClock().settle();
+    undoSecond();
+    undoFirst();
+    await write;
+    expect(seen(disk)).toEqual([9]);
+  });
 });
 
 it("undoAll ends every fault that is on", async () => {
@@ -277,4 +292,53 @@ it("undoAll ends every fault that is on", async () => {
   disk.dropCaches();
   await file.read(0, 1);
   expect(seen(disk)).toEqual([1, 2, 3]);
+});
+
+describe("stored bytes that are others than were written", () => {
+  const damage = { position: SECTOR_BYTES, bytes: sector(77) };
+
+  it("show at once or when power fails, and never what is unsynced", async () => {
+    const now = await diskWith(3);
+    now.disk.damage("a", { ...damage, shown: "now" });
+    expect(seen(now.disk)).toEqual([1, 77, 3]);
+    const later = await diskWith(3);
+    later.disk.damage("a", { ...damage, shown: "later" });
+    expect(seen(later.disk)).toEqual([1, 2, 3]);
+    later.disk.crash();
+    expect(seen(later.disk)).toEqual([1, 77, 3]);
+  });
+
+  it("are put back where nobody wrote since, also after a loss of power", async () => {
+    const { disk } = await diskWith(3);
+    const undo = disk.damage("a", { ...damage, shown: "later" });
+    disk.crash();
+    undo();
+    undo();
+    expect(seen(disk)).toEqual([1, 2, 3]);
+    const written = await diskWith(3);
+    const undoWritten = written.disk.damage("a", { ...damage, shown: "now" });
+    await written.file.write(SECTOR_BYTES, [sector(5)]);
+    await written.file.sync();
+    undoWritten();
+    expect(seen(written.disk)).toEqual([1, 5, 3]);
+  });
+});
+
+describe("an index", () => {
+  it("that is lost is empty when it is opened again, and one that rots shows other bytes for a key that may", async () => {
+    const indexes = createFakeKeyIndexes();
+    const index = await indexes.open("i");
+    const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)];
+    await index.write([
+      { key: a, value: Uint8Array.of(0) },
+      { key: b, value: Uint8Array.of(0) },
+    ]);
+    expect(indexes.corrupt(createPrng(1), (key) => key[0] === 2)).toEqual(b);
+    expect(index.get(a)).toEqual(Uint8Array.of(0));
+    expect(index.get(b)).not.toEqual(Uint8Array.of(0));
+    indexes.killProcess();
+    indexes.lose();
+    expect((await indexes.open("i")).count()).toBe(0);
+    expect(indexes.corrupt(createPrng(1))).toBeUndefined();
+  });
 });
