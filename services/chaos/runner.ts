@@ -7,15 +7,19 @@
 import { AntipodeError, messageOf } from "../base/errors.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { Action, Fault, LinkChange, LinkEnds, Scenario } from "./scenario.ts";
-import { chooseTargets, type Target, type View } from "./targets.ts";
+import type { DiskFault } from "../platform/diskFaults.ts";
+import type { Fault, LinkChange, LinkEnds, Rot } from "./faults.ts";
+import type { Action, Scenario, Step } from "./scenario.ts";
+import { type Condition, chooseTargets, type Target, type View } from "./targets.ts";
 import { describeStep, type Moment, timelineOf } from "./timeline.ts";
 
 /** Faults end this long after the runner's last word. */
 export const LEASE_MS = 6000;
 const RENEW_EVERY_MS = 1000;
-/** A step that waits for a replication goes on without one after this. */
+/** A step that waits for a phase of a replication is given up after this. */
 const WHEN_PATIENCE_MS = 30_000;
+/** So long a leader or an owner is waited for that is just being chosen. */
+const TARGET_PATIENCE_MS = 10_000;
 const POLL_MS = 50;
 
 export interface RunnerLease {
@@ -31,8 +35,13 @@ export interface ChaosLab {
   /** kill -9 of the supervisor, and its new start. */
   killGenesis(): Promise<void>;
   restart(ids: readonly string[]): Promise<void>;
+  /** Frozen ones go on. */
+  goOn(ids: readonly string[]): Promise<void>;
   freeze(lease: RunnerLease, ids: readonly string[]): Promise<void>;
   leaveDead(lease: RunnerLease, ids: readonly string[]): Promise<void>;
+  breakDisks(lease: RunnerLease, ids: readonly string[], fault: DiskFault): Promise<void>;
+  /** Flips bits in files of one Stargate. @returns how many places were found to flip */
+  rot(id: string, order: Pick<Rot, "file" | "count" | "lastCopy">, prng: Prng): Promise<number>;
   changeLinks(
     lease: RunnerLease,
     links: readonly LinkEnds[],
@@ -41,15 +50,28 @@ export interface ChaosLab {
   renew(lease: RunnerLease): Promise<void>;
   heal(holder: string): Promise<void>;
   act(action: Action): Promise<void>;
-  /** Ids of replications that move data now. */
-  movingJobs(): Promise<readonly string[]>;
+  /** Replications, ended ones too. */
+  jobs(): Promise<readonly JobLook[]>;
+}
+
+export interface JobLook {
+  /** Unique over all sites. */
+  readonly key: string;
+  /** PLANNING, RUNNING, RECORDING, or how it ended. */
+  readonly state: string;
+  /** Tasks of it run. */
+  readonly moves: boolean;
 }
 
 export interface StepReport {
   readonly id: string;
-  readonly atMs: number;
+  readonly kind: "fault" | "action" | "heal";
   readonly what: string;
-  /** Services that were struck. */
+  /** When it was struck or asked for; counts from the start of the time line. */
+  readonly atMs: number;
+  /** When it was healed or done. */
+  readonly toMs: number;
+  /** Services or links that were struck. */
   readonly struck: readonly string[];
   /** Why it was not done, or "". */
   readonly problem: string;
@@ -61,6 +83,8 @@ export interface RunReport {
   readonly faults: number;
   /** Job → how many faults hit while it moved data. */
   readonly strikes: ReadonlyMap<string, number>;
+  /** Places that were made to rot. */
+  readonly rotted: number;
 }
 
 export interface RunnerWorld {
@@ -85,7 +109,11 @@ class Runner {
   readonly #holders = new Set<string>();
   readonly #steps: StepReport[] = [];
   readonly #strikes = new Map<string, number>();
+  /** The last action of each pd, whatever becomes of it. */
+  readonly #lastActions = new Map<string, Promise<unknown>>();
   #faults = 0;
+  #rotted = 0;
+  #activating = 0;
   #startedMs = 0;
 
   constructor(world: RunnerWorld) {
@@ -106,8 +134,12 @@ class Runner {
       await renewing;
       await this.#healAll();
     }
-    this.#steps.sort((a, b) => a.atMs - b.atMs);
-    return { steps: this.#steps, faults: this.#faults, strikes: this.#strikes };
+    const endMs = this.#elapsedMs;
+    const steps = this.#steps
+      // What was left broken to the end was healed just now.
+      .map((step) => (step.toMs === Number.POSITIVE_INFINITY ? { ...step, toMs: endMs } : step))
+      .sort((a, b) => a.atMs - b.atMs);
+    return { steps, faults: this.#faults, strikes: this.#strikes, rotted: this.#rotted };
   }
 
   get #elapsedMs(): number {
@@ -116,27 +148,58 @@ class Runner {
 
   async #at(moment: Moment): Promise<void> {
     const { clock, signal } = this.#world;
+    const { step } = moment;
     await clock.sleep(moment.atMs, signal);
-    const { does, whenReplicating } = moment.step;
-    if (whenReplicating) await this.#untilReplicating();
+    const met = step.when === undefined || (await this.#until(step.when));
+    if (met) await clock.sleep(step.afterMs, signal);
     const atMs = this.#elapsedMs;
-    const what = describeStep(moment.step);
     let struck: readonly string[] = [];
-    let problem = "";
+    let problem = met ? "" : `nothing of the kind within ${WHEN_PATIENCE_MS / 1000} s`;
     try {
-      if ("action" in does) await this.#world.lab.act(does.action);
-      else struck = await this.#inject(does.fault, this.#holderOf(moment));
+      if (met) struck = await this.#do(moment);
     } catch (error) {
       if (signal.aborted) throw error;
       problem = messageOf(error);
     }
-    this.#steps.push({ id: moment.id, atMs, what, struck, problem });
+    const what = describeStep(step);
     const names = struck.length === 0 ? "" : ` (${struck.join(", ")})`;
     const outcome = problem === "" ? names : `: not done, ${problem}`;
     this.#world.tell(`[${(atMs / 1000).toFixed(1).padStart(5)} s] ${what}${outcome}`);
-    if ("fault" in does && does.fault.forMs !== undefined && problem === "") {
-      await clock.sleep(does.fault.forMs, signal);
+    const note = (toMs: number): void => {
+      this.#steps.push({ id: moment.id, kind: kindOf(step), what, atMs, toMs, struck, problem });
+    };
+    if (problem !== "" || !("fault" in step.does) || lastsNot(step.does.fault)) {
+      note(this.#elapsedMs);
+    } else if (step.does.fault.forMs === undefined) note(Number.POSITIVE_INFINITY);
+    else {
+      await clock.sleep(step.does.fault.forMs, signal);
       await this.#heal(this.#holderOf(moment));
+      note(this.#elapsedMs);
+    }
+  }
+
+  async #do(moment: Moment): Promise<readonly string[]> {
+    const { does } = moment.step;
+    if ("fault" in does) return this.#inject(does.fault, this.#holderOf(moment));
+    const { action } = does;
+    // One at a time for a pd, as an operator does: what is replicated is what was cut just before.
+    const before = this.#lastActions.get(action.pd) ?? Promise.resolve();
+    const done = before.then(() => this.#act(action));
+    this.#lastActions.set(
+      action.pd,
+      done.catch(() => undefined),
+    );
+    await done;
+    return [];
+  }
+
+  async #act(action: Action): Promise<void> {
+    const isActivation = action.kind === "activate";
+    if (isActivation) this.#activating += 1;
+    try {
+      await this.#world.lab.act(action);
+    } finally {
+      if (isActivation) this.#activating -= 1;
     }
   }
 
@@ -152,11 +215,10 @@ class Runner {
       return [];
     }
     // A site that does not answer at the moment is no reason to spare it.
-    const moving = await lab.movingJobs().catch(() => []);
-    const lease = { holder, ttlMs: LEASE_MS };
-    const struck = await this.#strike(fault, lease);
+    const moving = (await lab.jobs().catch(() => [])).filter((one) => one.moves);
+    const struck = await this.#strike(fault, { holder, ttlMs: LEASE_MS });
     this.#faults += 1;
-    for (const job of moving) this.#strikes.set(job, (this.#strikes.get(job) ?? 0) + 1);
+    for (const { key } of moving) this.#strikes.set(key, (this.#strikes.get(key) ?? 0) + 1);
     return struck;
   }
 
@@ -165,38 +227,76 @@ class Runner {
     lease: RunnerLease,
   ): Promise<readonly string[]> {
     const { lab, prng } = this.#world;
-    if ("links" in fault) {
-      // Named before it is asked for: an answer that is lost must not leave a fault without a healer.
+    // Held before it is asked for: an answer that is lost must not leave a fault without a healer.
+    const hold = (): RunnerLease => {
       this.#holders.add(lease.holder);
+      return lease;
+    };
+    if ("links" in fault) {
       const cut = fault.kind === "cut" ? true : undefined;
-      await lab.changeLinks(lease, fault.links, { ...fault.change, cut });
+      await lab.changeLinks(hold(), fault.links, { ...fault.change, cut });
       return fault.links.map((link) => `${link.from}→${link.to}`);
     }
     if (fault.target.kind === "genesis") {
       await lab.killGenesis();
       return ["genesis"];
     }
-    const ids = chooseTargets(fault.target, await lab.view(fault.target), prng);
-    if (ids.length === 0)
-      throw new AntipodeError("PROCESS_NOT_FOUND", "nothing that runs is meant by it now");
-    if (fault.kind === "restart") await lab.restart(ids);
-    else if (fault.kind === "kill" && fault.forMs === undefined) await lab.kill(ids);
-    else {
-      this.#holders.add(lease.holder);
-      await (fault.kind === "stop" ? lab.freeze(lease, ids) : lab.leaveDead(lease, ids));
+    const ids = await this.#choose(fault);
+    switch (fault.kind) {
+      case "restart":
+        await lab.restart(ids);
+        break;
+      case "continue":
+        await lab.goOn(ids);
+        break;
+      case "kill":
+        if (fault.forMs === undefined) await lab.kill(ids);
+        else await lab.leaveDead(hold(), ids);
+        break;
+      case "stop":
+        await lab.freeze(hold(), ids);
+        break;
+      case "disk":
+        await lab.breakDisks(hold(), ids, fault.disk);
+        break;
+      case "rot":
+        for (const id of ids) this.#rotted += await lab.rot(id, fault, prng);
+        break;
     }
     return ids;
   }
 
-  async #untilReplicating(): Promise<void> {
-    const { clock, lab, signal } = this.#world;
-    const untilMs = clock.now() + WHEN_PATIENCE_MS;
-    while (clock.now() < untilMs) {
-      // A site that does not answer at the moment moves nothing that we know of.
-      const moving = await lab.movingJobs().catch(() => []);
-      if (moving.length > 0) return;
+  /** Ids that a target means; one that is just being chosen, such as a leader, is waited for. */
+  async #choose(fault: Extract<Fault, { readonly target: Target }>): Promise<readonly string[]> {
+    const { clock, lab, prng, signal } = this.#world;
+    const condition: Condition = fault.kind === "continue" ? "frozen" : "running";
+    const untilMs = clock.now() + TARGET_PATIENCE_MS;
+    for (;;) {
+      const view = await lab.view(fault.target);
+      const all = chooseTargets(fault.target, view, prng, condition);
+      const ids = fault.kind === "disk" ? all.filter((id) => /^(stargate|etcd)@/.test(id)) : all;
+      if (ids.length > 0) return ids;
+      if (clock.now() > untilMs)
+        throw new AntipodeError("PROCESS_NOT_FOUND", "nothing that runs is meant by it now");
       await clock.sleep(POLL_MS, signal);
     }
+  }
+
+  /** @returns whether it was so within the patience */
+  async #until(when: NonNullable<Step["when"]>): Promise<boolean> {
+    const { clock, lab, signal } = this.#world;
+    const untilMs = clock.now() + WHEN_PATIENCE_MS;
+    const isSo = async (): Promise<boolean> => {
+      if (when === "activating") return this.#activating > 0;
+      // A site that does not answer at the moment moves nothing that we know of.
+      const jobs = await lab.jobs().catch(() => []);
+      return jobs.some((job) => isIn(job, when));
+    };
+    while (clock.now() < untilMs) {
+      if (await isSo()) return true;
+      await clock.sleep(POLL_MS, signal);
+    }
+    return false;
   }
 
   async #keepRenewing(ended: AbortSignal): Promise<void> {
@@ -224,5 +324,39 @@ class Runner {
     }
     // What is not renewed any more ends by itself.
     this.#holders.delete(holder);
+  }
+}
+
+function isIn(job: JobLook, phase: Exclude<Step["when"], "activating" | undefined>): boolean {
+  switch (phase) {
+    case "planning":
+      return job.state === "PLANNING";
+    case "replicating":
+      return job.moves;
+    case "recording":
+      return job.state === "RECORDING";
+  }
+}
+
+function kindOf({ does }: Step): StepReport["kind"] {
+  if ("action" in does) return "action";
+  return does.fault.kind === "heal" ? "heal" : "fault";
+}
+
+/** It is over as soon as it is done, as far as this runner is concerned. */
+function lastsNot(fault: Fault): boolean {
+  switch (fault.kind) {
+    case "restart":
+    case "continue":
+    case "rot":
+    case "heal":
+      return true;
+    case "kill":
+      return fault.forMs === undefined;
+    case "stop":
+    case "disk":
+    case "cut":
+    case "link":
+      return false;
   }
 }

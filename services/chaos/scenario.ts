@@ -5,50 +5,30 @@
 
 import { checkedJson, type JsonField } from "../base/checkedJson.ts";
 import { parseSize } from "../base/units.ts";
-import { parseDuration, parseRate } from "../lab/index.ts";
+import {
+  type Fault,
+  type LinkChange,
+  type LinkEnds,
+  type Names,
+  readDuration,
+  readFault,
+  readLink,
+} from "./faults.ts";
 import {
   actionForms,
-  faultForms,
   fieldsOf,
   invariantNames,
   labForm,
-  linkForm,
   protectionForm,
   repeatForm,
   scenarioForm,
+  steadyForm,
   stepForm,
+  whenNames,
   workloadForm,
 } from "./schema.ts";
-import { parseTarget, TARGET_FORMS, type Target } from "./targets.ts";
 
 export type Invariant = (typeof invariantNames)[number];
-
-export interface LinkChange {
-  readonly latencyMs: number | undefined;
-  readonly jitterMs: number | undefined;
-  readonly bitsPerSecond: number | undefined;
-}
-/** One direction. */
-export interface LinkEnds {
-  readonly from: string;
-  readonly to: string;
-}
-
-export type Fault =
-  | {
-      readonly kind: "kill" | "stop" | "restart";
-      readonly target: Target;
-      /** As it was written. */
-      readonly targetText: string;
-      readonly forMs: number | undefined;
-    }
-  | {
-      readonly kind: "cut" | "link";
-      readonly links: readonly LinkEnds[];
-      readonly change: LinkChange;
-      readonly forMs: number | undefined;
-    }
-  | { readonly kind: "heal"; readonly forMs: undefined };
 
 export interface Action {
   readonly kind: keyof typeof actionForms;
@@ -57,8 +37,10 @@ export interface Action {
 
 export interface Step {
   readonly atMs: number;
-  /** Waits at its time until a replication moves data. */
-  readonly whenReplicating: boolean;
+  /** Waits at its time until this is so. */
+  readonly when: (typeof whenNames)[number] | undefined;
+  /** And then this much longer. */
+  readonly afterMs: number;
   readonly does: { readonly fault: Fault } | { readonly action: Action };
   readonly repeat: { readonly everyMs: number; readonly times: number };
 }
@@ -76,15 +58,26 @@ export interface Workload {
   readonly spanBytes: number;
 }
 
+/** A pd's writer, a real block client, sees so many writes acknowledged in this time. */
+export interface SteadyState {
+  readonly pd: string;
+  readonly writes: number;
+  readonly withinMs: number;
+}
+
 export interface Scenario {
   readonly name: string;
   readonly description: string;
   readonly seed: number | undefined;
   readonly sites: readonly { readonly name: string; readonly cvms: number }[];
+  /** Copies that the sites keep; the lab's default when `undefined`. */
+  readonly rf: number | undefined;
   readonly links: readonly (LinkEnds & LinkChange)[];
   readonly protection: readonly Protection[];
   readonly workloads: readonly Workload[];
   readonly setup: readonly Action[];
+  /** What must hold before the first fault, and again after the last. */
+  readonly steadyState: readonly SteadyState[];
   readonly run: readonly Step[];
   /** After the last fault everything must be well again within this. */
   readonly convergeMs: number;
@@ -95,16 +88,11 @@ const STEPS_MAX = 1000;
 const REPEATS_MAX = 1000;
 const LIST_MAX = 64;
 const CVMS_MAX = 32;
-const HOUR_MS = 3_600_000;
 const DEFAULT_CONVERGE_MS = 120_000;
 const DEFAULT_RATE = 100;
 const DEFAULT_DEPTH = 8;
+const STEADY_WRITES_MAX = 1_000_000;
 const DEFAULT_SPAN = "16MiB";
-
-interface Names {
-  readonly sites: ReadonlyMap<string, number>;
-  readonly pds: ReadonlyMap<string, Protection>;
-}
 
 /**
  * Reads a scenario.
@@ -118,6 +106,8 @@ export function parseScenario(value: unknown): Scenario {
     return { name, cvms: field.integer(1, CVMS_MAX) };
   });
   if (sites.length < 2) lab.sites.fail("has less than two sites");
+  const rf = lab.rf.optional((one) => one.integer(1, 3));
+  if (sites.some(({ cvms }) => cvms < (rf ?? 1))) lab.rf.fail("is more than a site has CVMs");
   const siteNames = new Map(sites.map((site) => [site.name, site.cvms]));
   const protection = top.protection.list(1, LIST_MAX).map((one) => readProtection(one, siteNames));
   const names: Names = { sites: siteNames, pds: new Map(protection.map((one) => [one.pd, one])) };
@@ -129,18 +119,25 @@ export function parseScenario(value: unknown): Scenario {
     [];
   if (new Set(workloads.map((one) => one.pd)).size !== workloads.length)
     top.workloads.fail("has two for one pd");
+  const steadyState =
+    top.steadyState.optional((all) =>
+      all.list(0, LIST_MAX).map((one) => readSteady(one, workloads)),
+    ) ?? [];
   return {
     name: top.name.text(),
     description: top.description.optional((one) => one.text()) ?? "",
     seed: top.seed.optional((one) => one.integer(0, 0xffff_ffff)),
     sites,
+    rf,
     links:
-      lab.links.optional((all) => all.list(0, LIST_MAX).map((one) => readLink(one, names))) ?? [],
+      lab.links.optional((all) => all.list(0, LIST_MAX).map((one) => readLink(one, siteNames))) ??
+      [],
     protection,
     workloads,
     setup:
       top.setup.optional((all) => all.list(0, STEPS_MAX).map((one) => readAction(one, names))) ??
       [],
+    steadyState,
     run: top.run.list(1, STEPS_MAX).map((one) => readStep(one, names)),
     convergeMs: top.converge.optional(readDuration) ?? DEFAULT_CONVERGE_MS,
     assert: top.assert.list(1, LIST_MAX).map((one) => one.oneOf(invariantNames)),
@@ -167,15 +164,25 @@ function readWorkload(field: JsonField, names: Names): Workload {
   };
 }
 
+function readSteady(field: JsonField, workloads: readonly Workload[]): SteadyState {
+  const { pd, writes, within } = fieldsOf(field, steadyForm);
+  return {
+    pd: pd.oneOf(workloads.map((one) => one.pd)),
+    writes: writes.integer(1, STEADY_WRITES_MAX),
+    withinMs: readDuration(within),
+  };
+}
+
 function readStep(field: JsonField, names: Names): Step {
-  const { at, when, fault, action, repeat } = fieldsOf(field, stepForm);
+  const { at, when, after, fault, action, repeat } = fieldsOf(field, stepForm);
   const what = fault.optional((one) => ({ fault: readFault(one, names) }));
   const asked = action.optional((one) => ({ action: readAction(one, names) }));
   const does = what ?? asked ?? field.fail('has neither "fault" nor "action"');
   if (what !== undefined && asked !== undefined) field.fail('has both "fault" and "action"');
   return {
     atMs: readDuration(at),
-    whenReplicating: when.optional((one) => one.oneOf(["replicating"])) !== undefined,
+    when: when.optional((one) => one.oneOf(whenNames)),
+    afterMs: after.optional(readDuration) ?? 0,
     does,
     repeat: repeat.optional((one) => {
       const { every, times } = fieldsOf(one, repeatForm);
@@ -189,106 +196,6 @@ function readAction(field: JsonField, names: Names): Action {
   const kind = field.record(["kind"]).kind.oneOf(kinds);
   const { pd } = fieldsOf(field, actionForms[kind]);
   return { kind, pd: pd.oneOf([...names.pds.keys()]) };
-}
-
-function readFault(field: JsonField, names: Names): Fault {
-  const kinds = Object.keys(faultForms) as (keyof typeof faultForms)[];
-  const kind = field.record(["kind"]).kind.oneOf(kinds);
-  switch (kind) {
-    case "kill":
-    case "stop": {
-      const { target, for: time } = fieldsOf(field, faultForms[kind]);
-      return { kind, ...readTarget(target, kind, names), forMs: time.optional(readDuration) };
-    }
-    case "restart": {
-      const { target } = fieldsOf(field, faultForms[kind]);
-      return { kind, ...readTarget(target, kind, names), forMs: undefined };
-    }
-    case "cut": {
-      const { from, to, oneWay, for: time } = fieldsOf(field, faultForms[kind]);
-      const change = { latencyMs: undefined, jitterMs: undefined, bitsPerSecond: undefined };
-      const links = readEnds({ from, to, oneWay }, names);
-      return { kind, links, change, forMs: time.optional(readDuration) };
-    }
-    case "link": {
-      const {
-        from,
-        to,
-        oneWay,
-        latency,
-        jitter,
-        bandwidth,
-        for: time,
-      } = fieldsOf(field, faultForms[kind]);
-      const links = readEnds({ from, to, oneWay }, names);
-      const change = readChange({ latency, jitter, bandwidth });
-      return { kind, links, change, forMs: time.optional(readDuration) };
-    }
-    case "heal":
-      fieldsOf(field, faultForms[kind]);
-      return { kind, forMs: undefined };
-  }
-}
-
-function readTarget(
-  field: JsonField,
-  kind: "kill" | "stop" | "restart",
-  names: Names,
-): { readonly target: Target; readonly targetText: string } {
-  const targetText = field.text();
-  const target = parseTarget(targetText) ?? field.fail(`is no target; there are ${TARGET_FORMS}`);
-  if (target.kind === "genesis") {
-    if (kind !== "kill") field.fail("is genesis, which can be killed only");
-    return { target, targetText };
-  }
-  const cvms = target.site === "" ? 0 : names.sites.get(target.site);
-  if (cvms === undefined) return field.fail(`names a site that is none of the lab's`);
-  const cvm = /\/(\d+)$/.exec(targetText)?.[1];
-  if (cvm !== undefined && (Number(cvm) < 1 || Number(cvm) > cvms))
-    field.fail(`names a CVM that the site has not`);
-  if (target.kind === "owner") {
-    const all = [...names.pds.values()].flatMap((one) => one.vdisks.map(({ name }) => name));
-    if (!all.includes(target.vdisk)) field.fail("names a vDisk that no pd has");
-  }
-  return { target, targetText };
-}
-
-function readEnds(
-  ends: { readonly from: JsonField; readonly to: JsonField; readonly oneWay: JsonField },
-  names: Names,
-): readonly LinkEnds[] {
-  const from = ends.from.oneOf([...names.sites.keys()]);
-  const to = ends.to.oneOf([...names.sites.keys()]);
-  if (from === to) ends.to.fail("is where the link begins");
-  const there = { from, to };
-  const oneWay = ends.oneWay.optional((one) => one.flag()) ?? false;
-  return oneWay ? [there] : [there, { from: to, to: from }];
-}
-
-function readLink(field: JsonField, names: Names): LinkEnds & LinkChange {
-  const { from, to, ...change } = fieldsOf(field, linkForm);
-  const ends = { from: from.oneOf([...names.sites.keys()]), to: to.oneOf([...names.sites.keys()]) };
-  if (ends.from === ends.to) to.fail("is where the link begins");
-  return { ...ends, ...readChange(change) };
-}
-
-function readChange(change: {
-  readonly latency: JsonField;
-  readonly jitter: JsonField;
-  readonly bandwidth: JsonField;
-}): LinkChange {
-  return {
-    latencyMs: change.latency.optional(readDuration),
-    jitterMs: change.jitter.optional(readDuration),
-    bitsPerSecond: change.bandwidth.optional(
-      (one) => parseRate(one.text()) ?? one.fail("is no rate such as 100mbit"),
-    ),
-  };
-}
-
-function readDuration(field: JsonField): number {
-  const ms = parseDuration(field.text()) ?? field.fail("is no duration such as 500ms");
-  return ms <= HOUR_MS ? ms : field.fail("is longer than an hour");
 }
 
 function readSize(field: JsonField): number {

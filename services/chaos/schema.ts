@@ -5,6 +5,7 @@
  */
 
 import type { JsonField } from "../base/checkedJson.ts";
+import { diskFaultKinds } from "../platform/diskFaults.ts";
 import { TARGET_FORMS } from "./targets.ts";
 
 type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json };
@@ -36,7 +37,13 @@ export function fieldsOf<K extends string>(
 }
 
 /** Promises that a run can be held to. */
-export const invariantNames = ["P1", "P2", "P3", "P4", "P5", "P9"] as const;
+export const invariantNames = ["P1", "P2", "P3", "P4", "P5", "P7", "P8", "P9"] as const;
+
+/** What a step can wait for: a phase of a replication, or an activation under way. */
+export const whenNames = ["planning", "replicating", "recording", "activating"] as const;
+
+/** Files of a Stargate that can rot: chunks at rest, and the log of writes not drained yet. */
+export const rotFiles = ["egroup", "oplog"] as const;
 
 const text = { type: "string", minLength: 1 } as const;
 const duration = { type: "string", pattern: "^(0|\\d+(\\.\\d+)?(us|ms|s|m|min|h))$" } as const;
@@ -56,7 +63,27 @@ export const faultForms = {
   /** With `for` it is left dead so long; without, genesis starts it again. */
   kill: form(["kind", "target"], { kind: kindOf("kill"), target, for: duration }),
   stop: form(["kind", "target"], { kind: kindOf("stop"), target, for: duration }),
+  /** Ends a `stop` before its time. */
+  continue: form(["kind", "target"], { kind: kindOf("continue"), target }),
   restart: form(["kind", "target"], { kind: kindOf("restart"), target }),
+  disk: form(["kind", "target", "does"], {
+    kind: kindOf("disk"),
+    target,
+    does: { enum: diskFaultKinds },
+    by: { ...duration, description: "how late every sync is, with slowSync" },
+    for: duration,
+  }),
+  /** Bits flip in files of a Stargate. Not undone: what is found is repaired from other copies. */
+  rot: form(["kind", "target", "file"], {
+    kind: kindOf("rot"),
+    target,
+    file: { enum: rotFiles },
+    count: { ...count, description: "places, at most 1000; 1 when left out" },
+    lastCopy: {
+      type: "boolean",
+      description: "also where there is no other good copy: loses data",
+    },
+  }),
   cut: form(["kind", "from", "to"], {
     kind: kindOf("cut"),
     ...ends,
@@ -85,7 +112,8 @@ export const actionForms = {
 export const repeatForm = form(["every", "times"], { every: duration, times: count });
 export const stepForm = form(["at"], {
   at: duration,
-  when: { enum: ["replicating"] },
+  when: { enum: whenNames, description: "waits at its time for this" },
+  after: { ...duration, description: "and then this much longer" },
   fault: anyOf(faultForms),
   action: anyOf(actionForms),
   repeat: repeatForm as unknown as Json,
@@ -98,6 +126,12 @@ export const linkForm = form(["from", "to"], {
 });
 export const labForm = form(["sites"], {
   sites: { type: "object", additionalProperties: count, description: "CVMs of each site" },
+  rf: {
+    type: "integer",
+    minimum: 1,
+    maximum: 3,
+    description: "copies; 2 when left out, 1 at a site of one CVM",
+  },
   links: list(linkForm as unknown as Json),
 });
 export const protectionForm = form(["pd", "at", "to", "vdisks"], {
@@ -112,6 +146,11 @@ export const workloadForm = form(["pd"], {
   depth: count,
   span: size,
 });
+export const steadyForm = form(["pd", "writes", "within"], {
+  pd: text,
+  writes: { ...count, description: "that its writer must see acknowledged" },
+  within: duration,
+});
 export const scenarioForm = form(["version", "name", "lab", "protection", "run", "assert"], {
   version: { const: 1 },
   name: text,
@@ -121,6 +160,7 @@ export const scenarioForm = form(["version", "name", "lab", "protection", "run",
   protection: list(protectionForm as unknown as Json),
   workloads: list(workloadForm as unknown as Json),
   setup: list(anyOf(actionForms)),
+  steadyState: list(steadyForm as unknown as Json),
   run: list(stepForm as unknown as Json),
   converge: duration,
   assert: list({ enum: invariantNames }),

@@ -11,6 +11,8 @@ export interface JobFact {
   readonly id: string;
   readonly state: string;
   readonly resentBytes: number;
+  /** Of a site that another one took over from while it ran: it may fail. */
+  readonly superseded: boolean;
   /** Faults that hit while its tasks ran. */
   readonly strikes: number;
 }
@@ -25,8 +27,20 @@ export interface AuditFact {
   readonly isPrefix: boolean;
 }
 
+/** What the writer of a pd, a block client at the source, went through while faults struck. */
+export interface WriterFact {
+  readonly acknowledged: number;
+  /** Ended without a good answer. */
+  readonly unknown: number;
+  /** From when it was due until it was acknowledged. */
+  readonly longestMs: number;
+}
+
 export interface PdFact {
   readonly pd: string;
+  readonly writer: WriterFact | undefined;
+  /** Every fault struck links or other sites only: its writer had no reason to notice. */
+  readonly sourceSpared: boolean;
   readonly inSync: boolean;
   readonly activeAt: readonly string[];
   /** The site failed over to another while it ran: its last writes may be gone. */
@@ -44,6 +58,8 @@ export interface PdFact {
 
 export interface Facts {
   readonly faults: number;
+  /** Places that were made to rot, and how many of them were found and repaired. */
+  readonly rot: { readonly places: number; readonly repaired: number };
   readonly jobs: readonly JobFact[];
   readonly pds: readonly PdFact[];
   readonly leaders: readonly {
@@ -55,6 +71,18 @@ export interface Facts {
   readonly notConverged: string;
 }
 
+/** The promises that a run can be held to, in words. */
+export const promises: Readonly<Record<Invariant, string>> = {
+  P1: "no acknowledged write is lost",
+  P2: "a recovery point is a prefix of the acknowledged order",
+  P3: "both sites hold the same recovery points",
+  P4: "one leader an epoch, one active site a protection domain",
+  P5: "what had arrived is not sent again",
+  P7: "bytes that fail their check are never returned",
+  P8: "a remote site never slows or fails writes at the source",
+  P9: "after faults end, everything converges by itself",
+};
+
 export interface Verdict {
   readonly invariant: Invariant;
   readonly verdict: "held" | "violated" | "vacuous";
@@ -64,9 +92,12 @@ export interface Verdict {
 /** What a lane may have under way when it is struck (16 MiB a worker), for every CVM that works. */
 const RESENT_BYTES_MAX_PER_STRIKE = 64 * 1024 * 1024;
 
+/** No write waits so long because of another site: only a stall of the machine can be meant by more. */
+const SPARED_WRITE_MS_MAX = 5000;
+
 /** Verdicts on all promises. */
 export function judge(facts: Facts): readonly Verdict[] {
-  return [p1(facts), p2(facts), p3(facts), p4(facts), p5(facts), p9(facts)];
+  return [p1, p2, p3, p4, p5, p7, p8, p9].map((promise) => promise(facts));
 }
 
 /** Was the run good? */
@@ -151,8 +182,8 @@ function p4({ pds, leaders }: Facts): Verdict {
 
 function p5({ jobs }: Facts): Verdict {
   const struck = jobs.filter((one) => one.strikes > 0);
-  const problems = struck.flatMap(({ id, state, resentBytes, strikes }) => [
-    ...(state === "DONE" ? [] : [`job ${id} ended as ${state}`]),
+  const problems = struck.flatMap(({ id, state, resentBytes, strikes, superseded }) => [
+    ...(state === "DONE" || superseded ? [] : [`job ${id} ended as ${state}`]),
     ...(resentBytes <= strikes * RESENT_BYTES_MAX_PER_STRIKE
       ? []
       : [`job ${id} sent ${resentBytes} bytes again after ${strikes} faults`]),
@@ -162,10 +193,41 @@ function p5({ jobs }: Facts): Verdict {
   return verdictOf("P5", problems, struck.length > 0, found);
 }
 
+function p7({ rot, pds }: Facts): Verdict {
+  const problems = pds.flatMap(({ pd, live, image, bytesDiffer }) => [
+    ...[live, image].flatMap((audit) =>
+      audit === undefined || audit.problems === 0
+        ? []
+        : [`${pd}: ${audit.problems} blocks damaged`],
+    ),
+    ...bytesDiffer.map((vdisk) => `${pd}: bytes of ${vdisk} differ`),
+  ]);
+  const found = `${rot.repaired} of ${rot.places} rotten places were found and repaired, none was ever returned`;
+  return verdictOf("P7", problems, rot.repaired > 0, found);
+}
+
+function p8({ faults, pds }: Facts): Verdict {
+  const spared = pds.flatMap(({ pd, sourceSpared, writer }) =>
+    sourceSpared && writer !== undefined ? [{ pd, ...writer }] : [],
+  );
+  const problems = spared.flatMap(({ pd, unknown, longestMs }) => [
+    ...(unknown === 0 ? [] : [`${pd}: ${unknown} writes failed at the source`]),
+    ...(longestMs <= SPARED_WRITE_MS_MAX
+      ? []
+      : [`${pd}: a write took ${Math.round(longestMs)} ms`]),
+  ]);
+  const acknowledged = spared.reduce((sum, one) => sum + one.acknowledged, 0);
+  const longestMs = Math.round(Math.max(0, ...spared.map((one) => one.longestMs)));
+  const found = `${acknowledged} writes at the source, none failed, the longest ${longestMs} ms, under ${faults} faults elsewhere`;
+  return verdictOf("P8", problems, faults > 0 && acknowledged > 0, found);
+}
+
 function p9({ faults, jobs, pds, notConverged }: Facts): Verdict {
   const problems = [
     ...(notConverged === "" ? [] : [notConverged]),
-    ...jobs.filter((one) => one.state !== "DONE").map((one) => `job ${one.id} is ${one.state}`),
+    ...jobs
+      .filter((one) => one.state !== "DONE" && !one.superseded)
+      .map((one) => `job ${one.id} is ${one.state}`),
     ...pds.filter((one) => !one.inSync).map((one) => `${one.pd} is not in sync`),
   ];
   const found = `${jobs.length} jobs done and ${pds.length} pds in sync after ${faults} faults`;

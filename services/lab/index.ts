@@ -12,6 +12,12 @@ export { DEFAULT_CONTAINER } from "./introduce.ts";
 export { type OpenLab, openLab, openRunningLab, runStateOf } from "./open.ts";
 export { formatRate, parseDuration, parseRate } from "./quantities.ts";
 export { knownLabs } from "./registry.ts";
-export { type LabShape, parseCvmCounts, parseSiteNames } from "./shape.ts";
+export {
+  type LabShape,
+  parseCvmCounts,
+  parseReplicationFactor,
+  parseSiteNames,
+  replicationFactorOf,
+} from "./shape.ts";
 export { type UpReport, upLab } from "./up.ts";
 export type { LabWorld } from "./world.ts";

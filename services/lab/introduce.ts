@@ -9,7 +9,7 @@ import type { Address } from "../platform/net.ts";
 import { CerebroService } from "../platform/wire/cerebro.ts";
 import { VdiskService } from "../platform/wire/stargate.ts";
 import type { LabPlan, RemotePlan, SitePlan } from "./addresses.ts";
-import { defaultReplicationFactor } from "./shape.ts";
+import { type LabShape, replicationFactorOf } from "./shape.ts";
 import type { LabWorld } from "./world.ts";
 
 /** Name of the container that every site begins with. */
@@ -26,12 +26,13 @@ const INTRODUCE_TIMEOUT_MS = 30_000;
 export async function introduceSites(
   world: LabWorld,
   plan: LabPlan,
+  shape: Pick<LabShape, "replicationFactor">,
   signal?: AbortSignal,
 ): Promise<void> {
   const deadlineMs = world.clock.now() + INTRODUCE_TIMEOUT_MS;
   await Promise.all(
     plan.sites.flatMap((site) => [
-      insist(world, deadlineMs, signal, (attempt) => createContainer(world, site, attempt)),
+      insist(world, deadlineMs, signal, (attempt) => createContainer(world, site, shape, attempt)),
       ...site.remotes.map((remote) =>
         insist(world, deadlineMs, signal, (attempt) => createRemote(world, site, remote, attempt)),
       ),
@@ -65,10 +66,15 @@ function pick(addresses: readonly Address[], attempt: number): Address {
   return address;
 }
 
-async function createContainer(world: LabWorld, site: SitePlan, attempt: number): Promise<void> {
+async function createContainer(
+  world: LabWorld,
+  site: SitePlan,
+  shape: Pick<LabShape, "replicationFactor">,
+  attempt: number,
+): Promise<void> {
   const stargates = site.cvms.map((cvm) => cvm.stargate);
   const client = world.rpc.connect(pick(stargates, attempt));
-  const replicationFactor = defaultReplicationFactor({ name: site.name, cvms: site.cvms.length });
+  const replicationFactor = replicationFactorOf(shape, { cvms: site.cvms.length });
   try {
     await client.unary(
       VdiskService.createContainer,

@@ -78,7 +78,10 @@ function parseSites(list: JsonField): readonly LabSite[] {
  * @throws AntipodeError `FORMAT_UNSUPPORTED` that names the wrong key
  */
 export function parseLabFile(value: unknown): LabFile {
-  const fields = checkedJson(value, LAB_FILE, "FORMAT_UNSUPPORTED").ofVersion(1).object(KEYS);
+  const fields = checkedJson(value, LAB_FILE, "FORMAT_UNSUPPORTED")
+    .ofVersion(1)
+    .object(KEYS, ["replicationFactor"]);
+  const replicationFactor = fields.replicationFactor.optional((one) => one.integer(1, 3));
   const sites = parseSites(fields.sites);
   return Object.freeze({
     version: 1,
@@ -90,6 +93,7 @@ export function parseLabFile(value: unknown): LabFile {
     jitterMs: fields.jitterMs.number(0, 1e9),
     bitsPerSecond: fields.bitsPerSecond.integer(0, 1e12),
     etcd: fields.etcd.oneOf(["embedded", "real"]),
+    ...(replicationFactor === undefined ? {} : { replicationFactor }),
     etcdCommand: fields.etcdCommand.anyText(),
     autoRestart: fields.autoRestart.flag(),
     logLevel: fields.logLevel.oneOf(logLevels),

@@ -14,6 +14,8 @@ export interface LabShape {
   /** 0 is no limit. */
   readonly bitsPerSecond: number;
   readonly etcd: "embedded" | "real";
+  /** Copies that the container `default` of every site keeps; 2, or 1 at a site of one CVM, when absent. */
+  readonly replicationFactor?: number;
 }
 
 /** The last byte of a CVM's address; 100 and above are used for other things. */
@@ -60,6 +62,22 @@ export function parseCvmCounts(text: string, siteCount: number): readonly number
 }
 
 /** Copies that the container `default` of a site keeps. */
-export function defaultReplicationFactor(site: SiteShape): number {
-  return Math.min(2, site.cvms);
+export function replicationFactorOf(
+  shape: Pick<LabShape, "replicationFactor">,
+  site: Pick<SiteShape, "cvms">,
+): number {
+  return shape.replicationFactor ?? Math.min(2, site.cvms);
+}
+
+/**
+ * Parses "3": copies that every site of the shape can keep.
+ * @throws AntipodeError `INVALID_ARGUMENT`
+ */
+export function parseReplicationFactor(text: string, sites: readonly SiteShape[]): number {
+  const copies = /^[123]$/.test(text) ? Number(text) : 0;
+  if (copies === 0) throw invalid(`a site keeps 1, 2 or 3 copies, not "${text}"`);
+  const small = sites.find((site) => site.cvms < copies);
+  if (small !== undefined)
+    throw invalid(`${copies} copies need as many CVMs; site ${small.name} has ${small.cvms}`);
+  return copies;
 }

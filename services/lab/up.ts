@@ -18,7 +18,7 @@ import { type OpenLab, runStateOf } from "./open.ts";
 import { choosePlace } from "./placing.ts";
 import { knownLabs, remember, withRegistry } from "./registry.ts";
 import { writeRunFile } from "./runFile.ts";
-import type { LabShape } from "./shape.ts";
+import { type LabShape, replicationFactorOf } from "./shape.ts";
 import { failureOf } from "./startFailure.ts";
 import type { LabWorld } from "./world.ts";
 
@@ -173,7 +173,7 @@ async function start(world: LabWorld, open: OpenLab, options: UpOptions): Promis
     await writeRunFile(open.disk, { version: 1, genesis, upAtMs: world.clock.wall() });
     await awaitGenesis(world, open.plan, open.directory, genesis, options.signal);
     await awaitServices(world, open, genesis, options);
-    await introduceSites(world, open.plan, options.signal);
+    await introduceSites(world, open.plan, open.lab, options.signal);
     return await listProcesses(world, open.plan);
   } catch (error) {
     await endProcesses(world, open);
@@ -227,6 +227,12 @@ function requireSameShape(lab: LabFile, given: Partial<LabShape>): void {
     );
   if (given.etcd !== undefined && given.etcd !== lab.etcd)
     throw new AntipodeError("INVALID_ARGUMENT", `this lab keeps its records in ${lab.etcd} etcd`);
+  const copies = given.replicationFactor;
+  if (copies !== undefined && lab.sites.some((site) => replicationFactorOf(lab, site) !== copies))
+    throw new AntipodeError(
+      "INVALID_ARGUMENT",
+      "--rf is for a new lab: give another --dir, or make a container with `antipode container create`",
+    );
   for (const [option, name] of [
     ["latencyMs", "--latency"],
     ["jitterMs", "--jitter"],

@@ -20,6 +20,7 @@ import type { Random } from "../platform/random.ts";
 import type { Rpc, RpcClient } from "../platform/rpc.ts";
 import { createBlockMap } from "./blockmap/blockMap.ts";
 import { watchDisk } from "./diskWatch.ts";
+import { EXTENTS_FOLDER } from "./extents/atlas.ts";
 import { chunkBindings } from "./extents/chunkBindings.ts";
 import { createChunkSpace } from "./extents/chunkSpace.ts";
 import { type LocalStore, openLocalStore } from "./extents/localStore.ts";
@@ -133,7 +134,7 @@ async function openFiles(given: StargatePorts): Promise<StargateFiles> {
   return {
     local: await openLocalStore({
       ...ports,
-      folder: "extents",
+      folder: EXTENTS_FOLDER,
       identity,
       ...(sizes && { egroupBytesMax: sizes.egroupBytesMax }),
     }),

@@ -10,7 +10,7 @@ import { LabCli, until } from "./labCli.ts";
 
 interface Report {
   readonly ok: boolean;
-  readonly steps: readonly { readonly problem: string; readonly struck: readonly string[] }[];
+  readonly events: readonly { readonly problem: string; readonly struck: readonly string[] }[];
   readonly verdicts: readonly { readonly invariant: string; readonly verdict: string }[];
 }
 interface Links {
@@ -129,12 +129,12 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
       run: [
         { at: "1s", fault: { kind: "kill", target: "stargate.owner(d2)@A" } },
         { at: "2s", fault: { kind: "cut", from: "A", to: "B", for: "1s" } },
-        { at: "3s", fault: { kind: "stop", target: "cerebro.random@A", for: "1s" } },
+        { at: "3s", fault: { kind: "stop", target: "cerebro@A:random", for: "1s" } },
       ],
     });
     const run = await cli.run("chaos", "run", file, "--json", ...at);
     const report = JSON.parse(run.stdout) as Report;
-    expect(report.steps.map((step) => step.problem)).toEqual(["", "", ""]);
+    expect(report.events.map((step) => step.problem)).toEqual(["", "", ""]);
     const asserted = report.verdicts.filter((one) => base.assert.includes(one.invariant));
     expect(
       asserted.map((one) => one.verdict),

@@ -1,23 +1,18 @@
 /**
- * What a chaos run proves with: writers that keep a history while faults strike, and, after all is
- * healed, roots and bytes of both sites and the audit of those histories.
+ * What a chaos run proves with after all is healed: roots and bytes of both sites, and the audit of what
+ * the writers were told against what the sites hold.
  */
 
 import { join } from "node:path";
-import type { AuditFact, PdFact, Protection, Scenario } from "../../chaos/index.ts";
-import {
-  type AuditReport,
-  auditRecord,
-  openSteadyDisk,
-  SvwWriter,
-  type WriterStatus,
-} from "../../guest/index.ts";
+import type { AuditFact, PdFact, Protection, Scenario, WriterFact } from "../../chaos/index.ts";
+import { type AuditReport, auditRecord, openSteadyDisk } from "../../guest/index.ts";
 import { CerebroService, type RecoveryPoint } from "../../platform/wire/cerebro.ts";
+import { auditOf, type RunResult } from "../../report/index.ts";
 import type { Context } from "../command.ts";
 import { compareWithCopy, keepCopy } from "../demo/diskCopy.ts";
 import type { SiteActions } from "../demo/siteActions.ts";
-import { quietLog } from "../quietLog.ts";
 import { callSite } from "../siteClient.ts";
+import { historyOf } from "./chaosWriters.ts";
 
 const nothing = (): void => undefined;
 
@@ -27,101 +22,98 @@ export interface EvidenceWorld {
   readonly scenario: Scenario;
   /** Absolute path of a folder outside the lab. */
   readonly workFolder: string;
-  readonly seed: number;
   /** Replicates the newest recovery point and waits; false when the job did not end well. */
   readonly replicate: (from: string, pd: string, to: string) => Promise<boolean>;
 }
 
-/** The writers of a scenario. */
-export class Writers {
-  readonly #world: EvidenceWorld;
-  readonly #running = new Map<string, { abort: AbortController; done: Promise<WriterStatus> }>();
+export interface Examination {
+  readonly fact: PdFact;
+  readonly audits: RunResult["audits"];
+}
 
-  constructor(world: EvidenceWorld) {
-    this.#world = world;
-  }
-
-  async start(): Promise<void> {
-    const { context, actions, scenario, workFolder, seed } = this.#world;
-    const { net, clock } = context.world;
-    for (const [index, workload] of scenario.workloads.entries()) {
-      const one = scenario.protection.find(({ pd }) => pd === workload.pd);
-      const vdisks = await Promise.all(
-        (one?.vdisks ?? []).map(async ({ name, sizeBytes }) => ({
-          name,
-          targets: await actions.targets(one?.at ?? "", name),
-          spanBytes: Math.min(sizeBytes, workload.spanBytes),
-        })),
-      );
-      const { queueDepth, ratePerSecond } = workload;
-      const writer = new SvwWriter(
-        { net, clock, disk: context.world.diskAt(workFolder), log: quietLog },
-        {
-          vdisks,
-          runId: index + 1,
-          seed: (seed + index) >>> 0,
-          queueDepth,
-          ratePerSecond,
-          historyPath: historyOf(workload.pd),
-        },
-      );
-      const abort = new AbortController();
-      const done = writer.run(abort.signal);
-      done.catch(nothing); // looked at when the writer is stopped
-      this.#running.set(workload.pd, { abort, done });
-    }
-  }
-
-  /** Ends the writer of a pd; harmless when it has none, or it has ended. */
-  async stop(pd: string): Promise<void> {
-    const running = this.#running.get(pd);
-    running?.abort.abort();
-    await running?.done;
-  }
-
-  async stopAll(): Promise<void> {
-    await Promise.all([...this.#running.keys()].map((pd) => this.stop(pd)));
-  }
-
-  has(pd: string): boolean {
-    return this.#running.has(pd);
-  }
+/** What the run knows of a pd. */
+export interface PdStory {
+  readonly writer: WriterFact | undefined;
+  readonly sourceSpared: boolean;
+  /** The recovery point that it was activated from, and when that was asked for. */
+  readonly activated: { readonly id: string; readonly askedMicros: number | undefined } | undefined;
 }
 
 /** Everything about one pd after the lab is well: brings it in sync, then compares. */
 export async function examine(
   world: EvidenceWorld,
   protection: Protection,
-  about: { readonly hasWriter: boolean; readonly failedOver: boolean },
-): Promise<PdFact> {
-  const { actions } = world;
+  story: PdStory,
+): Promise<Examination> {
   const { pd, at, to } = protection;
-  const active = about.failedOver ? to : at;
-  const other = about.failedOver ? at : to;
-  const live =
-    about.hasWriter && !about.failedOver
-      ? await audit(world, protection, at, undefined)
-      : undefined;
-  const askedMicros = nowMicros(world);
-  const point = await actions.snapshot(active, pd);
-  const inSync = await world.replicate(active, pd, other);
-  const { pointsCompared, rootsDiffer } = await compareRoots(world, pd, active, other);
-  const activeAt = await activeSites(world, pd);
-  const facts = { pd, inSync, failedOver: about.failedOver, activeAt, pointsCompared, rootsDiffer };
-  if (about.failedOver || !inSync) {
-    const image =
-      about.hasWriter && about.failedOver
-        ? await audit(world, protection, to, undefined)
-        : undefined;
-    return { ...facts, bytesCompared: 0, bytesDiffer: [], live, image };
-  }
-  const bytes = await compareBytes(world, protection, point);
-  const image = about.hasWriter ? await audit(world, protection, to, askedMicros) : undefined;
-  return { ...facts, activeAt: await activeSites(world, pd), ...bytes, live, image };
+  const before = await activeSites(world, pd);
+  const failedOver = before.includes(to) && (story.activated !== undefined || !before.includes(at));
+  const { writer, sourceSpared } = story;
+  const about = { pd, writer, sourceSpared, failedOver };
+  return failedOver
+    ? examineFailedOver(world, protection, story, about)
+    : examineSource(world, protection, about);
 }
 
-function historyOf(pd: string): string {
-  return `history-${pd}`;
+type About = Pick<PdFact, "pd" | "writer" | "sourceSpared" | "failedOver">;
+
+/** Still active where it was: compares there, replicates, fails over for the sake of comparing. */
+async function examineSource(
+  world: EvidenceWorld,
+  protection: Protection,
+  about: About,
+): Promise<Examination> {
+  const { pd, at, to } = protection;
+  const audits: Audited[] = [];
+  const hasWriter = about.writer !== undefined;
+  const live = hasWriter
+    ? await audit(world, audits, { pd, site: at, of: "source" }, undefined)
+    : undefined;
+  const askedMicros = nowMicros(world);
+  const point = await world.actions.snapshot(at, pd);
+  const inSync = await world.replicate(at, pd, to);
+  const roots = await compareRoots(world, pd, at, to);
+  const activeAt = await activeSites(world, pd);
+  const facts = { ...about, inSync, live, ...roots };
+  if (!inSync)
+    return {
+      fact: { ...facts, activeAt, bytesCompared: 0, bytesDiffer: [], image: undefined },
+      audits,
+    };
+  await copyPoint(world, protection, point.id);
+  await world.actions.activate(to, pd, point.id);
+  const bytes = await compareBytes(world, protection);
+  const image = hasWriter
+    ? await audit(world, audits, { pd, site: to, of: "copy" }, askedMicros)
+    : undefined;
+  return { fact: { ...facts, activeAt: await activeSites(world, pd), ...bytes, image }, audits };
+}
+
+/** Activated in the run: what was made there is compared with the point that it was made from. */
+async function examineFailedOver(
+  world: EvidenceWorld,
+  protection: Protection,
+  story: PdStory,
+  about: About,
+): Promise<Examination> {
+  const { pd, at, to } = protection;
+  const audits: Audited[] = [];
+  const { activated } = story;
+  let bytes: Bytes = { bytesCompared: 0, bytesDiffer: [] };
+  if (activated !== undefined) {
+    await copyPoint(world, protection, activated.id);
+    bytes = await compareBytes(world, protection);
+  }
+  const image =
+    about.writer === undefined
+      ? undefined
+      : await audit(world, audits, { pd, site: to, of: "copy" }, activated?.askedMicros);
+  await world.actions.snapshot(to, pd);
+  const inSync = await world.replicate(to, pd, at);
+  const roots = await compareRoots(world, pd, to, at);
+  const activeAt = await activeSites(world, pd);
+  const fact = { ...about, inSync, activeAt, ...roots, ...bytes, live: undefined, image };
+  return { fact, audits };
 }
 
 /** The writers' journals count on the wall clock. */
@@ -129,19 +121,22 @@ function nowMicros({ context }: EvidenceWorld): number {
   return Math.round(context.world.clock.wall() * 1000);
 }
 
+type Audited = RunResult["audits"][number];
+
 async function audit(
   { context, actions, workFolder }: EvidenceWorld,
-  { pd }: Protection,
-  site: string,
+  audits: Audited[],
+  about: Omit<Audited, "audit">,
   requiredBeforeMicros: number | undefined,
 ): Promise<AuditFact> {
   const required = requiredBeforeMicros === undefined ? {} : { requiredBeforeMicros };
   const report = await auditRecord(context.world, {
     disk: context.world.diskAt(workFolder),
-    path: historyOf(pd),
-    targets: (vdisk) => actions.targets(site, vdisk),
+    path: historyOf(about.pd),
+    targets: (vdisk) => actions.targets(about.site, vdisk),
     ...required,
   });
+  audits.push({ ...about, audit: auditOf(report) });
   return factOf(report);
 }
 
@@ -200,24 +195,33 @@ async function activeSites(
   return active;
 }
 
-/** Keeps what the point holds at its site, fails over to the other, and compares byte for byte. */
-async function compareBytes(
-  { context, actions, workFolder }: EvidenceWorld,
-  { pd, at, to, vdisks }: Protection,
-  point: RecoveryPoint,
-): Promise<{ readonly bytesCompared: number; readonly bytesDiffer: readonly string[] }> {
-  const copyOf = (name: string): string => join(workFolder, `copy-${name}`);
+type Bytes = Pick<PdFact, "bytesCompared" | "bytesDiffer">;
+
+function copyOf({ workFolder }: EvidenceWorld, vdisk: string): string {
+  return join(workFolder, `copy-${vdisk}`);
+}
+
+/** Keeps what the point holds at the site where it was cut. */
+async function copyPoint(
+  world: EvidenceWorld,
+  { at, vdisks }: Protection,
+  pointId: string,
+): Promise<void> {
   for (const { name } of vdisks) {
-    const targets = await actions.targets(at, name, `${name}@${point.id}`);
-    const client = await openSteadyDisk(context.world, targets);
-    await keepCopy(client, copyOf(name), nothing).finally(() => client.close());
+    const targets = await world.actions.targets(at, name, `${name}@${pointId}`);
+    const client = await openSteadyDisk(world.context.world, targets);
+    await keepCopy(client, copyOf(world, name), nothing).finally(() => client.close());
   }
-  await actions.activate(to, pd, point.id);
+}
+
+/** What the other site serves against the copies, byte for byte. */
+async function compareBytes(world: EvidenceWorld, { to, vdisks }: Protection): Promise<Bytes> {
   let bytesCompared = 0;
   const bytesDiffer: string[] = [];
   for (const { name, sizeBytes } of vdisks) {
-    const client = await openSteadyDisk(context.world, await actions.targets(to, name));
-    const found = await compareWithCopy(client, copyOf(name), nothing).finally(() =>
+    const targets = await world.actions.targets(to, name);
+    const client = await openSteadyDisk(world.context.world, targets);
+    const found = await compareWithCopy(client, copyOf(world, name), nothing).finally(() =>
       client.close(),
     );
     bytesCompared += found.bytes;

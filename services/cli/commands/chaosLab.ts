@@ -4,6 +4,8 @@ import { assert } from "../../base/assert.ts";
 import type {
   Action,
   ChaosLab,
+  Condition,
+  JobLook,
   Protection,
   RunnerLease,
   Scenario,
@@ -12,17 +14,31 @@ import type {
 import { callGenesis, type OpenLab, openRunningLab } from "../../lab/index.ts";
 import { CerebroService, type Job } from "../../platform/wire/cerebro.ts";
 import { FaultService } from "../../platform/wire/faults.ts";
-import { GenesisService } from "../../platform/wire/genesis.ts";
+import { GenesisService, type ServiceStatus } from "../../platform/wire/genesis.ts";
 import { VdiskService } from "../../platform/wire/stargate.ts";
 import { WanService } from "../../platform/wire/wan.ts";
 import type { Context } from "../command.ts";
 import type { SiteActions } from "../demo/siteActions.ts";
 import { callSite } from "../siteClient.ts";
 import { signalGenesis } from "./chaosGenesis.ts";
+import type { Rotter } from "./chaosRot.ts";
 import { callWan } from "./chaosWan.ts";
 
 /** A look at a site that may be sick: another CVM is asked soon. */
 const LOOK_MS = 1500;
+
+/** A recovery point that the run has cut. */
+export interface CutPoint {
+  readonly pd: string;
+  readonly id: string;
+  readonly name: string;
+  readonly from: string;
+  readonly to: string;
+  /** On the monotonic clock: when it was there. */
+  readonly cutMs: number;
+  /** On the wall clock: everything acknowledged before must be in it. */
+  readonly askedMicros: number;
+}
 
 /** Jobs that the run has started, and where. */
 export interface StartedJob {
@@ -35,9 +51,12 @@ export interface ChaosLabParts {
   readonly open: OpenLab;
   readonly actions: SiteActions;
   readonly scenario: Scenario;
+  readonly rotter: Rotter;
   readonly onReplication: (job: StartedJob) => void;
+  readonly onPoint: (point: CutPoint) => void;
   /** Before a pd is activated at its other site: its writers end. */
   readonly onActivate: (pd: string) => Promise<void>;
+  readonly onActivated: (pd: string, pointId: string) => void;
 }
 
 /** The lab for the runner. Healing works after an interruption too. */
@@ -58,9 +77,8 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
       const leaderCvm = target.kind === "leader" ? (await actions.leader(target.site)).cvm : 0;
       const ownerCvm =
         target.kind === "owner" ? await ownerOf(parts, target.site, target.vdisk) : 0;
-      const isRunning = (one: (typeof services)[number]): boolean => one.pid > 0 && !one.paused;
       return {
-        services: services.map((one) => ({ ...one, isRunning: isRunning(one) })),
+        services: services.map((one) => ({ ...one, condition: conditionOf(one) })),
         leaderCvm,
         ownerCvm,
       };
@@ -72,11 +90,20 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
       await signalGenesis(context, open, "SIGKILL");
       await openRunningLab(world, open.directory);
     },
+    async goOn(ids) {
+      const request = { ids, signal: "SIGCONT", stayDead: false } as const;
+      await callGenesis(world, open, GenesisService.kill, request);
+    },
     async restart(ids) {
       await callGenesis(world, open, GenesisService.restart, { ids });
     },
     freeze: (lease, ids) => injectProcesses(lease, ids, "SIGSTOP"),
     leaveDead: (lease, ids) => injectProcesses(lease, ids, "SIGKILL"),
+    async breakDisks(lease, ids, { kind, delayMs }) {
+      const request = { lease, ids, fault: kind, delayMs };
+      await callGenesis(world, open, GenesisService.injectDiskFault, request);
+    },
+    rot: (id, order, prng) => parts.rotter.rot(id, order, prng),
     async changeLinks(lease, links, change) {
       const request = { lease, links, ...change };
       await callWan(world, open, WanService.injectFault, request);
@@ -93,14 +120,20 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
       await callWan(world, open, FaultService.heal, { holder });
     },
     act: (action) => act(parts, action),
-    async movingJobs() {
+    async jobs() {
       const all = await Promise.all(scenario.sites.map((site) => jobsOf(parts, site.name)));
-      return all
-        .flat()
-        .filter(({ job }) => job.state === "RUNNING" && job.tasksRunning > 0)
-        .map(({ site, job }) => jobKey({ site, id: job.id }));
+      return all.flat().map(({ site, job }): JobLook => {
+        const moves = job.state === "RUNNING" && job.tasksRunning > 0;
+        return { key: jobKey({ site, id: job.id }), state: job.state, moves };
+      });
     },
   };
+}
+
+/** Whether a service runs, is frozen, or has no process. */
+export function conditionOf({ pid, paused }: ServiceStatus): Condition {
+  if (pid === 0) return "down";
+  return paused ? "frozen" : "running";
 }
 
 /** Identity of a job over all sites. */
@@ -119,9 +152,13 @@ async function act(parts: ChaosLabParts, { kind, pd }: Action): Promise<void> {
   const { actions, scenario } = parts;
   const { at, to } = protectionOf(scenario, pd);
   switch (kind) {
-    case "snapshot":
-      await actions.snapshot(at, pd);
+    case "snapshot": {
+      const { clock } = parts.context.world;
+      const askedMicros = Math.round(clock.wall() * 1000);
+      const { id, name } = await actions.snapshot(at, pd);
+      parts.onPoint({ pd, id, name, from: at, to, cutMs: clock.now(), askedMicros });
       return;
+    }
     case "replicate": {
       // "" is the newest recovery point.
       const job = await actions.startReplication(at, pd, "", to);
@@ -130,7 +167,7 @@ async function act(parts: ChaosLabParts, { kind, pd }: Action): Promise<void> {
     }
     case "activate":
       await parts.onActivate(pd);
-      await actions.activate(to, pd, "");
+      parts.onActivated(pd, (await actions.activation(to, pd, "")).recoveryPoint?.id ?? "");
       return;
   }
 }

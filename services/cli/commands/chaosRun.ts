@@ -7,14 +7,22 @@ import type { Command } from "commander";
 import { AntipodeError, codeOf, exitCode } from "../../base/errors.ts";
 import { formatDuration } from "../../base/units.ts";
 import { describeStep, parseScenario, type Scenario, timelineOf } from "../../chaos/index.ts";
-import { callGenesis, deleteLab, downLab, type OpenLab, upLab } from "../../lab/index.ts";
+import {
+  callGenesis,
+  deleteLab,
+  downLab,
+  type OpenLab,
+  replicationFactorOf,
+  upLab,
+} from "../../lab/index.ts";
 import { FaultService } from "../../platform/wire/faults.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { WanService } from "../../platform/wire/wan.ts";
+import type { RunResult } from "../../report/index.ts";
 import { addCommand, type Context, type Outcome, optional } from "../command.ts";
 import { table } from "../output.ts";
 import { createProgress } from "../progress.ts";
-import { type ChaosReport, runScenario } from "./chaosScenario.ts";
+import { type ChaosRun, runScenario } from "./chaosScenario.ts";
 import { callWan } from "./chaosWan.ts";
 import { shapeOf } from "./lab.ts";
 
@@ -35,13 +43,16 @@ export function addChaosRunCommands(noun: Command): void {
       ["--seed <number>", "instead of the scenario's: decides targets and writes"],
       ["--keep", "leave the lab of its own running"],
     ],
-    examples: ["chaos run deploy/chaos/leader-kill.yaml", "chaos run flap.yaml --seed 7 --json"],
+    examples: [
+      "chaos run deploy/chaos/leader-kill-full.yaml",
+      "chaos run flap.yaml --seed 7 --json",
+    ],
     run: (context, [file]) => run(context, file ?? ""),
   });
   addCommand(noun, {
     usage: "lint <file>",
     summary: "check a scenario without running it",
-    examples: ["chaos lint deploy/chaos/leader-kill.yaml"],
+    examples: ["chaos lint deploy/chaos/leader-kill-full.yaml"],
     run: async (_, [file]) => {
       const scenario = await readScenario(file ?? "");
       const steps = timelineOf(scenario).length;
@@ -80,39 +91,33 @@ async function run(context: Context, file: string): Promise<Outcome> {
   const work = join(workFolder, "work");
   await context.world.diskAt(work).makeFolder("");
   const own = optional(context.options, "dir") === undefined;
-  let report: ChaosReport;
-  if (own) report = await onOwnLab(context, { scenario, seed, workFolder, work, tell });
+  const plan = { context, scenario, file, seed, workFolder: work, tell };
+  let result: RunResult;
+  if (own) result = await onOwnLab(plan, join(workFolder, "lab"));
   else {
     const open = await context.lab();
     requireShape(open, scenario);
-    report = await runScenario({ context, open, scenario, seed, workFolder: work, tell });
+    result = await runScenario({ ...plan, open });
   }
   // A run that went wrong leaves its files for a look.
-  if (report.ok && !(own && context.options["keep"] === true))
+  if (result.ok && !(own && context.options["keep"] === true))
     await rm(workFolder, { recursive: true, force: true });
   else context.tell(`histories and copies are kept in ${workFolder}`);
   return {
-    json: { ...report, reproduce: `antipode chaos run ${file} --seed ${seed}` },
-    text: reportText(report, file),
-    ...(report.ok ? {} : { exit: exitCode.checkFailed }),
+    json: result,
+    text: resultText(result),
+    ...(result.ok ? {} : { exit: exitCode.checkFailed }),
   };
 }
 
-async function onOwnLab(
-  context: Context,
-  plan: {
-    readonly scenario: Scenario;
-    readonly seed: number;
-    readonly workFolder: string;
-    readonly work: string;
-    readonly tell: (line: string) => void;
-  },
-): Promise<ChaosReport> {
-  const { scenario, seed, tell } = plan;
-  const directory = join(plan.workFolder, "lab");
-  const names = scenario.sites.map((site) => site.name).join(",");
-  const cvms = scenario.sites.map((site) => site.cvms).join(",");
-  const { shape, given } = shapeOf({ ...context.options, sites: names, cvms });
+async function onOwnLab(plan: Omit<ChaosRun, "open">, directory: string): Promise<RunResult> {
+  const { context, scenario, tell } = plan;
+  const { shape, given } = shapeOf({
+    ...context.options,
+    sites: scenario.sites.map((site) => site.name).join(","),
+    cvms: scenario.sites.map((site) => site.cvms).join(","),
+    ...(scenario.rf === undefined ? {} : { rf: String(scenario.rf) }),
+  });
   const { open } = await upLab(context.world, {
     directory,
     shape,
@@ -124,16 +129,9 @@ async function onOwnLab(
   });
   let good = false;
   try {
-    const report = await runScenario({
-      context,
-      open,
-      scenario,
-      seed,
-      workFolder: plan.work,
-      tell,
-    });
-    good = report.ok;
-    return report;
+    const result = await runScenario({ ...plan, open });
+    good = result.ok;
+    return result;
   } finally {
     if (context.options["keep"] === true) tell(`the lab is still running: --dir ${directory}`);
     else if (good) await deleteLab(context.world, directory);
@@ -147,6 +145,15 @@ async function onOwnLab(
 
 /** The scenario's names must mean something in this lab. */
 function requireShape(open: OpenLab, scenario: Scenario): void {
+  const copies = scenario.rf;
+  if (copies !== undefined)
+    for (const site of open.lab.sites)
+      if (replicationFactorOf(open.lab, site) !== copies)
+        throw new AntipodeError(
+          "INVALID_ARGUMENT",
+          `the scenario needs ${copies} copies, and site ${site.name} of this lab keeps ${replicationFactorOf(open.lab, site)}`,
+          { site: site.name },
+        );
   for (const { name, cvms } of scenario.sites) {
     const site = open.plan.sites.find((one) => one.name === name);
     if (site === undefined || site.cvms.length < cvms)
@@ -182,23 +189,27 @@ function dryRun(scenario: Scenario, seed: number): Outcome {
   };
 }
 
-function reportText(report: ChaosReport, file: string): string {
-  const steps = report.steps.map(({ atMs, what, struck, problem }) => [
-    formatDuration(atMs),
+function resultText(result: RunResult): string {
+  const events = result.events.map(({ fromMs, what, struck, problem }) => [
+    formatDuration(fromMs),
     what,
     problem === "" ? struck.join(", ") : `not done: ${problem}`,
   ]);
-  const verdicts = report.verdicts.map(({ invariant, verdict, found }) => [
+  const verdicts = result.verdicts.map(({ invariant, verdict, found }) => [
     invariant,
     verdict,
     found,
   ]);
+  const missed = result.events.filter((one) => one.kind === "fault" && one.problem !== "").length;
+  const [first, last] = [result.phases[0], result.phases.at(-1)];
+  const elapsed = formatDuration((last?.toMs ?? 0) - (first?.fromMs ?? 0));
   return [
-    table(["at", "what", "struck"], steps),
+    table(["at", "what", "struck"], events),
     "",
     table(["promise", "verdict", "found"], verdicts),
     "",
-    `${report.ok ? "good" : "NOT GOOD"} after ${formatDuration(report.elapsedMs)}; again: antipode chaos run ${file} --seed ${report.seed}`,
+    ...(missed === 0 ? [] : [`${missed} faults were not done: the scenario is not tested`]),
+    `${result.ok ? "good" : "NOT GOOD"} after ${elapsed}; again: ${result.reproduce}`,
   ].join("\n");
 }
 

@@ -11,51 +11,51 @@ import {
   type ChaosLab,
   type Facts,
   isGood,
-  type JobFact,
   judge,
   LEASE_MS,
   type PdFact,
   type RunReport,
   runTimeline,
   type Scenario,
-  type Verdict,
 } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab } from "../../lab/index.ts";
-import { CerebroService, type Job } from "../../platform/wire/cerebro.ts";
+import type { Job } from "../../platform/wire/cerebro.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
+import type { RunResult } from "../../report/index.ts";
 import type { Context } from "../command.ts";
 import { SiteActions } from "../demo/siteActions.ts";
 import { newRequestId } from "../siteClient.ts";
-import { examine, Writers } from "./chaosEvidence.ts";
-import { createChaosLab, jobKey, protectionOf, type StartedJob } from "./chaosLab.ts";
+import { type EvidenceWorld, examine, type PdStory } from "./chaosEvidence.ts";
+import {
+  type CutPoint,
+  conditionOf,
+  createChaosLab,
+  jobKey,
+  protectionOf,
+  type StartedJob,
+} from "./chaosLab.ts";
+import { type EndedJob, resultOf } from "./chaosResult.ts";
+import { Rotter } from "./chaosRot.ts";
+import { Watch } from "./chaosWatch.ts";
+import { Writers } from "./chaosWriters.ts";
 
 const POLL_MS = 250;
-const LEADER_LOOK_MS = 1000;
 const ENDED: ReadonlySet<string> = new Set(["DONE", "FAILED", "CANCELLED"]);
-
-export interface ChaosReport {
-  readonly ok: boolean;
-  readonly scenario: string;
-  readonly seed: number;
-  readonly elapsedMs: number;
-  readonly convergedMs: number;
-  readonly steps: RunReport["steps"];
-  readonly verdicts: readonly Verdict[];
-  readonly facts: Facts;
-}
 
 export interface ChaosRun {
   readonly context: Context;
   readonly open: OpenLab;
   readonly scenario: Scenario;
+  /** Its path, as it was given. */
+  readonly file: string;
   readonly seed: number;
   /** Absolute path of a folder outside the lab: histories, copies. */
   readonly workFolder: string;
   readonly tell: (line: string) => void;
 }
 
-/** Runs the scenario; `ok` of the report is false when a promise is violated or an asserted one vacuous. */
-export async function runScenario(run: ChaosRun): Promise<ChaosReport> {
+/** Runs the scenario; `ok` is false when a promise is violated, an asserted one vacuous, or a fault was not done. */
+export async function runScenario(run: ChaosRun): Promise<RunResult> {
   return new ScenarioRun(run).run();
 }
 
@@ -63,71 +63,128 @@ class ScenarioRun {
   readonly #run: ChaosRun;
   readonly #actions: SiteActions;
   readonly #writers: Writers;
+  readonly #watch: Watch;
+  readonly #rotter: Rotter;
   readonly #lab: ChaosLab;
   readonly #holder: string;
-  readonly #jobs: StartedJob[] = [];
-  readonly #failedOver = new Set<string>();
-  readonly #leaders = new Map<string, Facts["leaders"][number]>();
+  readonly #jobs: (StartedJob & { readonly startedMs: number })[] = [];
+  readonly #points: CutPoint[] = [];
+  /** pd → the recovery point that it was activated from. */
+  readonly #activated = new Map<string, string>();
+  #audits: RunResult["audits"] = [];
 
   constructor(run: ChaosRun) {
     this.#run = run;
     const { context, open, scenario } = run;
     this.#holder = `chaos-${newRequestId(context)}`;
     this.#actions = new SiteActions(context, open);
-    this.#writers = new Writers(this.#evidence);
+    const parts = { ...run, actions: this.#actions };
+    this.#writers = new Writers(parts);
+    this.#watch = new Watch(parts);
+    this.#rotter = new Rotter({
+      open,
+      diskAt: context.world.diskAt,
+      codec: async () => (await import("../../platform/adapters/codec.ts")).createCodec(),
+      running: () => this.#running(),
+    });
     this.#lab = createChaosLab({
       context,
       open,
       actions: this.#actions,
       scenario,
-      onReplication: (job) => this.#jobs.push(job),
-      onActivate: async (pd) => {
-        await this.#writers.stop(pd);
-        this.#failedOver.add(pd);
+      rotter: this.#rotter,
+      onReplication: (job) => {
+        this.#noteJob(job);
       },
+      onPoint: (point) => this.#points.push(point),
+      onActivate: (pd) => this.#writers.stop(pd),
+      onActivated: (pd, pointId) => this.#activated.set(pd, pointId),
     });
   }
 
-  async run(): Promise<ChaosReport> {
-    const { scenario, seed, tell } = this.#run;
-    const startedMs = this.#clock.now();
+  async run(): Promise<RunResult> {
+    const ended = new AbortController();
+    const watching = this.#watch.run(ended.signal);
+    try {
+      return await this.#runWatched();
+    } finally {
+      await this.#writers.stopAll().catch((error: unknown) => {
+        this.#run.tell(`a writer failed: ${messageOf(error)}`);
+      });
+      ended.abort();
+      await watching;
+    }
+  }
+
+  async #runWatched(): Promise<RunResult> {
+    const { scenario, tell, seed, file, context } = this.#run;
+    const now = (): number => this.#clock.now();
+    const startMs = now();
     await this.#setUp();
-    const done = await this.#strike();
+    const strikeWallMs = context.world.clock.wall();
+    const strikeMs = now();
+    const report = await this.#strike();
     tell("all faults are healed; waiting until everything is well again");
-    const healedMs = this.#clock.now();
-    const notConverged = await this.#converge();
-    const convergedMs = Math.round(this.#clock.now() - healedMs);
-    tell(notConverged === "" ? `well again after ${formatDuration(convergedMs)}` : notConverged);
-    const pds = notConverged === "" ? await this.#examineAll() : [];
-    const jobs = await this.#jobFacts(done);
+    const healedMs = now();
+    let notConverged = await this.#converge();
+    const convergedMs = now();
+    await this.#writers.stopAll();
+    tell(
+      notConverged === ""
+        ? `well again after ${formatDuration(convergedMs - healedMs)}`
+        : notConverged,
+    );
+    let pds: readonly PdFact[] = [];
+    if (notConverged === "")
+      pds = await this.#examineAll(report).catch((error: unknown) => {
+        if (context.signal.aborted) throw error;
+        notConverged = `it could not be examined: ${messageOf(error)}`;
+        tell(notConverged);
+        return [];
+      });
+    const jobs = await this.#endedJobs();
     const facts: Facts = {
-      faults: done.faults,
-      jobs,
+      faults: report.faults,
+      rot: await this.#rotter.repaired(),
+      jobs: jobs.map((one) => ({
+        id: one.id,
+        state: one.job.state,
+        resentBytes: one.job.ledger?.resentBytes ?? 0,
+        superseded: pds.some(
+          (pd) => pd.failedOver && pd.pd === one.job.pd && one.site !== pd.activeAt[0],
+        ),
+        strikes: report.strikes.get(jobKey(one)) ?? 0,
+      })),
       pds,
-      leaders: [...this.#leaders.values()],
+      leaders: this.#watch.leaders,
       notConverged,
     };
     const verdicts = judge(facts);
-    return {
-      ok: isGood(verdicts, scenario.assert),
-      scenario: scenario.name,
+    // A scenario whose faults did not strike has not tested what it says.
+    const missed = report.steps.some((step) => step.kind === "fault" && step.problem !== "");
+    const times = { startMs, strikeMs, healedMs, convergedMs, endMs: now(), strikeWallMs };
+    return resultOf({
+      scenario,
+      file,
       seed,
-      elapsedMs: Math.round(this.#clock.now() - startedMs),
-      convergedMs,
-      steps: done.steps,
+      ok: isGood(verdicts, scenario.assert) && !missed,
+      times,
+      report,
       verdicts,
-      facts,
-    };
+      writers: this.#writers,
+      watch: this.#watch,
+      points: this.#points,
+      jobs,
+      audits: this.#audits,
+    });
   }
 
   get #clock() {
     return this.#run.context.world.clock;
   }
 
-  get #evidence() {
-    const { context, scenario, workFolder, seed } = this.#run;
-    const replicate = (from: string, pd: string, to: string) => this.#replicate(from, pd, to);
-    return { context, actions: this.#actions, scenario, workFolder, seed, replicate };
+  #noteJob(job: StartedJob): void {
+    this.#jobs.push({ ...job, startedMs: this.#clock.now() });
   }
 
   async #setUp(): Promise<void> {
@@ -140,6 +197,9 @@ class ScenarioRun {
     }
     await this.#writers.start();
     for (const action of scenario.setup) await this.#prepare(action);
+    const unsteady = await this.#writers.steady(scenario.steadyState);
+    if (unsteady !== "")
+      throw new AntipodeError("CHECK_FAILED", `not steady before the first fault: ${unsteady}`);
     tell(`${scenario.name}: set up, seed ${this.#run.seed}`);
   }
 
@@ -153,56 +213,31 @@ class ScenarioRun {
 
   async #strike(): Promise<RunReport> {
     const { context, scenario, seed, tell } = this.#run;
-    const ended = new AbortController();
-    const watching = this.#watchLeaders(ended.signal);
     const shaped = `${this.#holder}/links`;
+    for (const { from, to, ...change } of scenario.links) {
+      const lease = { holder: shaped, ttlMs: LEASE_MS };
+      await this.#lab.changeLinks(lease, [{ from, to }], { ...change, cut: undefined });
+    }
+    const alsoHeld = scenario.links.length > 0 ? [shaped] : [];
+    const { signal } = context;
     const prng = createPrng(seed);
-    try {
-      for (const { from, to, ...change } of scenario.links) {
-        const lease = { holder: shaped, ttlMs: LEASE_MS };
-        await this.#lab.changeLinks(lease, [{ from, to }], { ...change, cut: undefined });
-      }
-      const { signal } = context;
-      const world = { clock: this.#clock, prng, lab: this.#lab, runId: this.#holder, signal, tell };
-      return await runTimeline(
-        { ...world, alsoHeld: scenario.links.length > 0 ? [shaped] : [] },
-        scenario,
-      );
-    } finally {
-      await this.#writers.stopAll().catch((error: unknown) => {
-        tell(`a writer failed: ${messageOf(error)}`);
-      });
-      ended.abort();
-      await watching;
-    }
+    const world = { clock: this.#clock, prng, lab: this.#lab, runId: this.#holder, signal, tell };
+    return runTimeline({ ...world, alsoHeld }, scenario);
   }
 
-  /** Which CVM says with which epoch that it leads. */
-  async #watchLeaders(ended: AbortSignal): Promise<void> {
-    const { scenario, context } = this.#run;
-    const { rpc } = context.world;
-    while (!ended.aborted) {
-      const looks = scenario.sites.flatMap(({ name }) =>
-        this.#actions.site(name).cvms.map(async ({ cerebro }) => {
-          const options = { deadlineMs: LEADER_LOOK_MS, signal: ended };
-          const ask = rpc.connect(cerebro).unary(CerebroService.leader, {}, options);
-          const said = await ask.catch(() => undefined);
-          if (said === undefined || said.cvm === 0) return;
-          const { cvm, epoch } = said;
-          this.#leaders.set(`${name} ${epoch} ${cvm}`, { site: name, epoch, cvm });
-        }),
-      );
-      await Promise.all(looks);
-      await this.#clock.sleep(POLL_MS, ended).catch(() => undefined);
-    }
+  async #running(): Promise<ReadonlySet<string>> {
+    const { context, open } = this.#run;
+    const { services } = await callGenesis(context.world, open, GenesisService.list, {});
+    return new Set(services.flatMap((one) => (conditionOf(one) === "running" ? [one.id] : [])));
   }
 
-  /** Every service runs and every job has ended. @returns why not, or "" */
+  /** Every service runs, every job has ended, every writer is served. @returns why not, or "" */
   async #converge(): Promise<string> {
     const { context, scenario } = this.#run;
     const untilMs = this.#clock.now() + scenario.convergeMs;
     for (;;) {
-      const problem = await this.#sick().catch((error: unknown) => messageOf(error));
+      let problem = await this.#sick().catch((error: unknown) => messageOf(error));
+      if (problem === "") problem = await this.#writers.steady(scenario.steadyState);
       if (problem === "") return "";
       if (this.#clock.now() > untilMs)
         return `not well within ${formatDuration(scenario.convergeMs)}: ${problem}`;
@@ -225,7 +260,7 @@ class ScenarioRun {
   async #replicate(from: string, pd: string, to: string): Promise<boolean> {
     const { context, scenario } = this.#run;
     const started = await this.#actions.startReplication(from, pd, "", to);
-    this.#jobs.push({ site: from, id: started.id });
+    this.#noteJob({ site: from, id: started.id });
     const untilMs = this.#clock.now() + scenario.convergeMs;
     for (;;) {
       const job: Job = await this.#actions.job(from, started.id);
@@ -235,26 +270,44 @@ class ScenarioRun {
     }
   }
 
-  async #examineAll(): Promise<readonly PdFact[]> {
-    const { scenario, tell } = this.#run;
+  async #examineAll(report: RunReport): Promise<readonly PdFact[]> {
+    const { scenario, tell, context, workFolder } = this.#run;
+    const world: EvidenceWorld = {
+      context,
+      actions: this.#actions,
+      scenario,
+      workFolder,
+      replicate: (from, pd, to) => this.#replicate(from, pd, to),
+    };
     const facts: PdFact[] = [];
     for (const protection of scenario.protection) {
       tell(`comparing ${protection.pd} at both sites`);
-      const { pd } = protection;
-      const about = { hasWriter: this.#writers.has(pd), failedOver: this.#failedOver.has(pd) };
-      facts.push(await examine(this.#evidence, protection, about));
+      const { fact, audits } = await examine(world, protection, this.#storyOf(protection, report));
+      facts.push(fact);
+      this.#audits = [...this.#audits, ...audits];
     }
     return facts;
   }
 
-  async #jobFacts({ strikes }: RunReport): Promise<readonly JobFact[]> {
-    const facts: JobFact[] = [];
+  #storyOf({ pd, at }: Scenario["protection"][number], { steps }: RunReport): PdStory {
+    const id = this.#activated.get(pd);
+    const point = this.#points.find((one) => one.id === id);
+    const struck = steps.flatMap((step) => step.struck);
+    const isElsewhere = (name: string): boolean =>
+      name.includes("→") || name === "wan" || (name.includes("@") && !name.includes(`@${at}`));
+    return {
+      writer: this.#writers.fact(pd),
+      sourceSpared: struck.length > 0 && struck.every(isElsewhere),
+      activated: id === undefined ? undefined : { id, askedMicros: point?.askedMicros },
+    };
+  }
+
+  async #endedJobs(): Promise<readonly EndedJob[]> {
+    const ended: EndedJob[] = [];
     for (const started of this.#jobs) {
       const job = await this.#actions.job(started.site, started.id);
-      const resentBytes = job.ledger?.resentBytes ?? 0;
-      const struck = strikes.get(jobKey(started)) ?? 0;
-      facts.push({ id: started.id, state: job.state, resentBytes, strikes: struck });
+      ended.push({ ...started, to: job.remote, job });
     }
-    return facts;
+    return ended;
   }
 }

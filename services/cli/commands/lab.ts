@@ -16,6 +16,7 @@ import {
   parseCvmCounts,
   parseDuration,
   parseRate,
+  parseReplicationFactor,
   parseSiteNames,
   runStateOf,
   upLab,
@@ -47,6 +48,7 @@ export function addLabCommands(program: Command): void {
     options: [
       ["--sites <names>", `names of the sites (default: ${DEFAULT_SITES})`],
       ["--cvms <count>", `CVMs a site, or one count a site: 3,1 (default: ${DEFAULT_CVMS})`],
+      ["--rf <count>", "copies that sites keep (default: 2, or 1 at a site of one CVM)"],
       ["--latency <duration>", `one-way delay of every link (default: ${DEFAULT_LATENCY})`],
       ["--jitter <duration>", "added to the latency at random (default: 0)"],
       ["--bandwidth <rate>", `of every link, each way (default: ${DEFAULT_BANDWIDTH})`],
@@ -127,15 +129,18 @@ export function shapeOf(options: Options): {
   const [bitsPerSecond, rateGiven] = read("bandwidth", DEFAULT_BANDWIDTH, (text) =>
     rate(text, "--bandwidth"),
   );
+  const rf = optional(options, "rf");
+  const copies = rf === undefined ? {} : { replicationFactor: parseReplicationFactor(rf, sites) };
   const [etcd, etcdGiven] = read("etcd", "embedded", etcdKind);
   return {
-    shape: { sites, latencyMs, jitterMs, bitsPerSecond, etcd },
+    shape: { sites, latencyMs, jitterMs, bitsPerSecond, etcd, ...copies },
     given: {
       ...(sitesGiven || cvmsGiven ? { sites } : {}),
       ...(latencyGiven ? { latencyMs } : {}),
       ...(jitterGiven ? { jitterMs } : {}),
       ...(rateGiven ? { bitsPerSecond } : {}),
       ...(etcdGiven ? { etcd } : {}),
+      ...copies,
     },
   };
 }
@@ -195,7 +200,9 @@ async function down(context: Context): Promise<Outcome> {
   const killed = report.killed.length === 0 ? "" : `; killed: ${report.killed.join(", ")}`;
   return {
     json: { ...report, downMs: Math.round(report.downMs) },
-    text: `The lab in ${report.directory} is down after ${formatDuration(report.downMs)}${killed}`,
+    text: report.wasRunning
+      ? `The lab in ${report.directory} is down after ${formatDuration(report.downMs)}${killed}`
+      : `The lab in ${report.directory} was down already`,
   };
 }
 

@@ -4,7 +4,12 @@ import { AntipodeError } from "../../base/errors.ts";
 import type { Infer } from "../../base/wire.ts";
 import type { NbdTarget } from "../../guest/index.ts";
 import { callGenesis, type OpenLab, type SitePlan } from "../../lab/index.ts";
-import { CerebroService, type Job, type RecoveryPoint } from "../../platform/wire/cerebro.ts";
+import {
+  type ActivateResponse,
+  CerebroService,
+  type Job,
+  type RecoveryPoint,
+} from "../../platform/wire/cerebro.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { type VdiskMessage, VdiskService } from "../../platform/wire/stargate.ts";
 import type { Context } from "../command.ts";
@@ -128,17 +133,20 @@ export class SiteActions {
     return there(answer.recoveryPoint);
   }
 
+  /** @returns names of the vDisks that it made */
   async activate(site: string, pd: string, recoveryPoint: string): Promise<readonly string[]> {
+    const { vdisks } = await this.activation(site, pd, recoveryPoint);
+    return vdisks.map((vdisk) => vdisk.vdiskName);
+  }
+
+  async activation(
+    site: string,
+    pd: string,
+    recoveryPoint: string,
+  ): Promise<Infer<typeof ActivateResponse>> {
     const request = { pd, recoveryPoint, force: true, requestId: newRequestId(this.#context) };
     const plan = { ...cerebro, deadlineMs: ACTIVATE_MS };
-    const answer = await callSite(
-      this.#context,
-      this.site(site),
-      plan,
-      CerebroService.activate,
-      request,
-    );
-    return answer.vdisks.map((vdisk) => vdisk.vdiskName);
+    return callSite(this.#context, this.site(site), plan, CerebroService.activate, request);
   }
 
   /** The leader by the site's own word: CVM 0 when there is none at the moment. */

@@ -22,6 +22,7 @@ import type { KeyIndexes } from "../../platform/keyIndex.ts";
 import type { Log } from "../../platform/log.ts";
 import { type FingerprintKey, keyOf } from "../blockmap/fingerprints.ts";
 import type { Fingerprint, StoredChunk } from "../chunks.ts";
+import { EGROUPS_FOLDER } from "./atlas.ts";
 import { ByteGate } from "./byteGate.ts";
 import type { ChunkIndex } from "./chunkIndex.ts";
 import { EgroupFiles } from "./egroupFiles.ts";
@@ -111,7 +112,7 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<LocalS
       egroupBytesMax < 0x1_0000_0000,
     "an egroup holds at least one record, and its offsets fit 32 bits",
   );
-  const folder = `${options.folder}/egroups`;
+  const folder = `${options.folder}/${EGROUPS_FOLDER}`;
   const world = { ...options, folder, indexFolder: `${options.folder}/index` };
   const recovered = await recoverStore(world);
   const { index } = recovered;

@@ -2,7 +2,13 @@
 
 import { describe, expect, it } from "vitest";
 import { createPrng } from "../../../services/base/prng.ts";
-import { type ChaosLab, parseScenario, runTimeline } from "../../../services/chaos/index.ts";
+import {
+  type ChaosLab,
+  type Condition,
+  type JobLook,
+  parseScenario,
+  runTimeline,
+} from "../../../services/chaos/index.ts";
 import { createFakeClock } from "../../support/fakeClock.ts";
 
 const scenarioOf = (...run: readonly object[]) =>
@@ -20,7 +26,8 @@ const cut = { kind: "cut", from: "A", to: "B", oneWay: true };
 function createWorld() {
   const clock = createFakeClock();
   const orders: string[] = [];
-  const moving: string[] = [];
+  const jobs: JobLook[] = [];
+  const condition: Condition = "running";
   const note = (what: string): Promise<void> => {
     orders.push(`${clock.now()} ${what}`);
     return Promise.resolve();
@@ -29,7 +36,10 @@ function createWorld() {
   const lab: ChaosLab = {
     view: () =>
       Promise.resolve({
-        services: [{ id: "etcd@A", role: "etcd", site: "A", cvm: 0, isRunning: true }],
+        services: [
+          { id: "etcd@A", role: "etcd", site: "A", cvm: 0, condition },
+          { id: "stargate@A/1", role: "stargate", site: "A", cvm: 1, condition },
+        ],
         leaderCvm: 0,
         ownerCvm: 0,
       }),
@@ -38,14 +48,21 @@ function createWorld() {
     restart: (ids) => note(`restart ${ids.join()}`),
     freeze: ({ holder }, ids) => note(`freeze ${ids.join()} for ${holder}`),
     leaveDead: ({ holder }, ids) => note(`leave dead ${ids.join()} for ${holder}`),
+    goOn: (ids) => note(`go on ${ids.join()}`),
+    breakDisks: ({ holder }, ids, { kind }) => note(`${kind} ${ids.join()} for ${holder}`),
+    rot: (id, { file, count }) => note(`rot ${file} ${id}`).then(() => count),
     changeLinks: ({ holder }) => note(`cut for ${holder}`),
     renew: () => {
       renewals += 1;
       return Promise.resolve();
     },
     heal: (holder) => note(`heal ${holder}`),
-    act: () => Promise.reject(new Error("refused")),
-    movingJobs: () => Promise.resolve([...moving]),
+    act: async ({ kind, pd }) => {
+      await note(`${kind} ${pd}`);
+      if (kind === "snapshot") await clock.sleep(3000);
+      throw new Error("refused");
+    },
+    jobs: () => Promise.resolve([...jobs]),
   };
   const abort = new AbortController();
   const run = (...steps: readonly object[]) =>
@@ -61,7 +78,7 @@ function createWorld() {
       },
       scenarioOf(...steps),
     );
-  return { clock, orders, moving, run, abort, renewals: () => renewals };
+  return { clock, orders, jobs, run, abort, renewals: () => renewals };
 }
 
 describe("the runner", () => {
@@ -100,7 +117,7 @@ describe("the runner", () => {
       { at: "2s", fault: { kind: "kill", target: "cerebro.leader@B" } },
       { at: "3s", fault: { kind: "kill", target: "etcd@A" } },
     );
-    await clock.tick(4000);
+    await clock.tick(20_000);
     const { steps, faults } = await done;
     expect(steps.map((step) => step.problem)).toEqual([
       "refused",
@@ -122,14 +139,68 @@ describe("the runner", () => {
   });
 
   it("waits until a replication moves data, and counts what it struck (P5)", async () => {
-    const { clock, orders, moving, run } = createWorld();
+    const { clock, orders, jobs, run } = createWorld();
     const done = run({ at: "1s", when: "replicating", fault: { kind: "kill", target: "etcd@A" } });
+    jobs.push({ key: "A/job", state: "PLANNING", moves: false });
     await clock.tick(5000);
     expect(orders).toEqual([]);
-    moving.push("A/job");
+    jobs.push({ key: "A/other", state: "RUNNING", moves: true });
     await clock.tick(1000);
     const { strikes } = await done;
     expect(orders).toHaveLength(1);
-    expect([...strikes]).toEqual([["A/job", 1]]);
+    expect([...strikes]).toEqual([["A/other", 1]]);
+  });
+
+  it("asks one thing of a pd at a time, in the order of the time line", async () => {
+    const { clock, orders, run } = createWorld();
+    const done = run(
+      { at: "1s", action: { kind: "snapshot", pd: "gold" } },
+      { at: "2s", action: { kind: "replicate", pd: "gold" } },
+    );
+    await clock.tick(5000);
+    await done;
+    expect(orders).toEqual(["1000 snapshot gold", "4000 replicate gold"]);
+  });
+
+  it.each(["planning", "recording"])("waits for %s, and then as long as it says", async (when) => {
+    const { clock, orders, jobs, run } = createWorld();
+    const fault = { kind: "kill", target: "etcd@A" };
+    const done = run({ at: "1s", when, after: "2s", fault });
+    await clock.tick(3000);
+    jobs.push({ key: "A/job", state: when.toUpperCase(), moves: false });
+    await clock.tick(1900);
+    expect(orders).toEqual([]);
+    await clock.tick(200);
+    await done;
+    expect(orders).toHaveLength(1);
+  });
+
+  it("does not strike when what it waits for does not come, and says so", async () => {
+    const { clock, orders, run } = createWorld();
+    const done = run({ at: "1s", when: "recording", fault: { kind: "kill", target: "etcd@A" } });
+    await clock.tick(32_000);
+    const { steps, faults } = await done;
+    expect(steps.map((step) => step.problem)).toEqual(["nothing of the kind within 30 s"]);
+    expect([faults, orders]).toEqual([0, []]);
+  });
+
+  it("holds a failing disk by its lease, of Stargates and etcd only, and counts rotten places", async () => {
+    const { clock, orders, run } = createWorld();
+    const done = run(
+      { at: "1s", fault: { kind: "disk", target: "site@A", does: "full", for: "2s" } },
+      { at: "2s", fault: { kind: "rot", target: "stargate@A/1", file: "egroup", count: 5 } },
+    );
+    await clock.tick(4000);
+    const report = await done;
+    expect(orders).toEqual([
+      "1000 full etcd@A,stargate@A/1 for r/1.1",
+      "2000 rot egroup stargate@A/1",
+      "3000 heal r/1.1",
+    ]);
+    expect(report.rotted).toBe(5);
+    expect(report.steps.map(({ atMs, toMs }) => [atMs, toMs])).toEqual([
+      [1000, 3000],
+      [2000, 2000],
+    ]);
   });
 });

@@ -24,6 +24,7 @@ const good = {
   protection: [{ pd: "gold", at: "A", to: "B", vdisks: { d1: "64MiB" } }],
   workloads: [{ pd: "gold", rate: 5, depth: 2, span: "1MiB" }],
   setup: [{ kind: "snapshot", pd: "gold" }],
+  steadyState: [{ pd: "gold", writes: 5, within: "2s" }],
   run: [
     { at: "2s", fault: { kind: "kill", target: "cerebro.leader@A" }, when: "replicating" },
     { at: "1s", fault: { kind: "cut", from: "A", to: "B", oneWay: true, for: "500ms" } },
@@ -94,6 +95,36 @@ describe("parseScenario", () => {
       { ...good, protection: [{ ...good.protection[0], vdisks: { d1: "big" } }] },
       "vdisks.d1",
     ],
+    [
+      "a slow sync without its time",
+      fault({ kind: "disk", target: "etcd@A", does: "slowSync" }),
+      'run[0].fault has no "by"',
+    ],
+    [
+      "a time for a full disk",
+      fault({ kind: "disk", target: "etcd@A", does: "full", by: "1s" }),
+      "run[0].fault.by is for slowSync",
+    ],
+    [
+      "a disk of a process without one",
+      fault({ kind: "disk", target: "cerebro@A/1", does: "full" }),
+      "run[0].fault.target has no disk",
+    ],
+    [
+      "rot of more than one CVM",
+      fault({ kind: "rot", target: "cvm@A/1", file: "egroup" }),
+      "run[0].fault.target is no single stargate",
+    ],
+    [
+      "more copies than CVMs",
+      { ...good, lab: { sites: { A: 3, B: 1 }, rf: 2 } },
+      "lab.rf is more than a site has CVMs",
+    ],
+    [
+      "a steady state of a pd without writer",
+      { ...good, workloads: [], steadyState: good.steadyState },
+      "steadyState[0].pd is none of",
+    ],
     ["an unknown promise", { ...good, assert: ["P11"] }, "assert[0] is none of P1"],
     ["a missing key", { ...good, name: undefined }, "name"],
   ])("refuses %s and names its path", (_, value, path) => {
@@ -132,7 +163,9 @@ describe("the published schema", () => {
       properties: Readonly<Record<string, unknown>>;
     };
     for (const key of Object.keys(properties)) {
-      const without = Object.fromEntries(Object.entries(good).filter(([name]) => name !== key));
+      // A steady state is one of a workload, and goes with it.
+      const whole = { ...good, steadyState: key === "workloads" ? [] : good.steadyState };
+      const without = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== key));
       const demanded = required.includes(key);
       if (key === "version") expect(() => parseScenario(without)).toThrow("version");
       else expect(refusal(without) === "taken", key).toBe(!demanded);
