@@ -45,8 +45,9 @@ export function createTrace(nowMs: () => number, onEvent?: (event: TraceEvent) =
     high ^= high >>> 15;
   };
   const mixText = (text: string): void => {
-    for (let i = 0; i < text.length; i++) mix(text.charCodeAt(i));
-    mix(text.length);
+    let word = text.length;
+    for (let i = 0; i < text.length; i++) word = Math.imul(word ^ text.charCodeAt(i), FNV_PRIME);
+    mix(word);
   };
   return {
     get count() {

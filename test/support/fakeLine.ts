@@ -31,6 +31,16 @@ export interface CutShort {
   readonly act: () => void;
 }
 
+/** One microtask. */
+const pause = (): void => undefined;
+
+/** Something under way in a pipe. */
+interface Item {
+  readonly arrive: () => void;
+  readonly sizeBytes: number;
+  isDue: boolean;
+}
+
 export class FakeLine {
   /** One-way delay of the line itself. */
   delayMs = 0;
@@ -44,7 +54,8 @@ export class FakeLine {
     bytes: number;
     readonly act: () => void;
   }>();
-  readonly #released = new Set<() => void>();
+  /** Pipes with something that is due and held up, in the order in which they came to wait. */
+  readonly #held = new Set<() => void>();
   #isCut = false;
   #pipes = 0;
   /** Pipes made before this one are silent for ever. */
@@ -109,23 +120,32 @@ export class FakeLine {
 
   /** Items leave in order: each waits for its own delay, for the one before, and while the line is held. */
   pipe(): Pipe {
-    let before: Promise<void> = Promise.resolve();
     const index = this.#pipes++;
+    const items: Item[] = [];
+    let before = Promise.resolve();
+    const flush = (): void => {
+      for (let next = items[0]; next?.isDue === true; next = items[0]) {
+        if (this.isCut) {
+          this.#held.add(flush);
+          return;
+        }
+        items.shift();
+        if (index >= this.#silentBefore && this.#holes.isEmpty && !this.#ends(next.sizeBytes))
+          next.arrive();
+      }
+    };
     return {
       send: (arrive, sizeBytes = 0) => {
+        const item: Item = { arrive, sizeBytes, isDue: false };
+        items.push(item);
+        const fallDue = (): void => {
+          item.isDue = true;
+          flush();
+        };
         const delayMs = this.#delayOf(sizeBytes);
-        const delay =
-          delayMs === 0
-            ? Promise.resolve()
-            : new Promise<void>((resolve) => {
-                this.#clock.after(delayMs, resolve);
-              });
-        before = Promise.all([before, delay])
-          .then(() => this.#whenReleased())
-          .then(() => {
-            if (index >= this.#silentBefore && this.#holes.isEmpty && !this.#ends(sizeBytes))
-              arrive();
-          });
+        if (delayMs > 0) this.#clock.after(delayMs, fallDue);
+        // Readers take one item before the next one arrives, as they do when each has its own timer.
+        else before = before.then(pause).then(pause).then(pause).then(fallDue);
       },
     };
   }
@@ -166,18 +186,10 @@ export class FakeLine {
     return false;
   }
 
-  async #whenReleased(): Promise<void> {
-    while (this.isCut)
-      await new Promise<void>((resolve) => {
-        const release = (): void => {
-          this.#released.delete(release);
-          resolve();
-        };
-        this.#released.add(release);
-      });
-  }
-
+  /** In a later microtask: whoever heals several lines heals them all before anything arrives. */
   #release(): void {
-    if (!this.isCut) for (const release of [...this.#released]) release();
+    if (this.isCut) return;
+    for (const flush of this.#held) queueMicrotask(flush);
+    this.#held.clear();
   }
 }

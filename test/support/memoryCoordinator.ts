@@ -7,7 +7,7 @@
 import { AntipodeError } from "../../services/base/errors.ts";
 import type { Prng } from "../../services/base/prng.ts";
 import type { CoreLimits, EtcdCore } from "../../services/etcd/index.ts";
-import { inRange, keyRange } from "../../services/etcd/keys.ts";
+import { inRange, type KeyRange, keyRange } from "../../services/etcd/keys.ts";
 import {
   byRevision,
   fromKeyValue,
@@ -81,7 +81,7 @@ export interface MemoryEtcd {
 }
 
 interface OpenWatch {
-  readonly prefix: string;
+  readonly range: KeyRange;
   readonly handlers: WatchHandlers;
   readonly connection: Faults;
   next: number;
@@ -262,7 +262,9 @@ function connect(store: Store): MemoryConnection {
       throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the answer was lost");
     },
     watch(prefix, fromRevision, handlers): Watch {
-      const watch = { prefix, handlers, connection: faults, next: fromRevision, cancelled: false };
+      const { key, rangeEnd } = prefixRange(prefix);
+      const range = keyRange(key, rangeEnd);
+      const watch = { range, handlers, connection: faults, next: fromRevision, cancelled: false };
       watches.add(watch);
       deliverSoon();
       return {
@@ -336,13 +338,11 @@ function deliver({ core, faults, watches }: Store, watch: OpenWatch): void {
     watch.handlers.onCompacted(keyspace.compactRevision);
     return;
   }
-  const { key, rangeEnd } = prefixRange(watch.prefix);
-  const range = keyRange(key, rangeEnd);
   const commits = keyspace.commitsFrom(watch.next, keyspace.revision, keyspace.historyCount);
   watch.next = keyspace.revision + 1;
   for (const commit of commits) {
     const events = commit.changes
-      .filter((change) => inRange(range, change.now.key))
+      .filter((change) => inRange(watch.range, change.now.key))
       .map(
         (change): Event => ({
           type: change.now.version > 0 ? "PUT" : "DELETE",

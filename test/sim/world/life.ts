@@ -134,12 +134,17 @@ export class Life {
     }
   }
 
-  async #settled<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } finally {
-      await this.#running();
-    }
+  /** Nothing more than one promise where the process runs: this is passed more often than anything else. */
+  #settled<T>(work: Promise<T>): Promise<T> {
+    return work.then(
+      (value) => (this.#state === "running" ? value : this.#running().then(() => value)),
+      (error: unknown) => {
+        if (this.#state === "running") throw error;
+        return this.#running().then(() => {
+          throw error;
+        });
+      },
+    );
   }
 
   async #running(): Promise<void> {
