@@ -49,6 +49,7 @@ export function replyError(operation: SentOperation): AntipodeError {
     named !== undefined && isErrorCode(named) ? named : (CODE_BY_ERRNO[errno] ?? "IO_FAILED");
   const text = named === code ? message.slice(named.length + 2) : message;
   const said = text === "" ? `the NBD server refused it with errno ${errno}` : text;
-  const indeterminate = !REFUSED_BEFORE_IT_BEGAN.has(errno);
+  // It may have been deleted, or hidden, while the operation was under way.
+  const indeterminate = !REFUSED_BEFORE_IT_BEGAN.has(errno) || code === "VDISK_NOT_FOUND";
   return new AntipodeError(code, said, { errno, offset, length, indeterminate });
 }

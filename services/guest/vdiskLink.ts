@@ -7,7 +7,7 @@
  */
 
 import { AntipodeError, codeOf, messageOf } from "../base/errors.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { Net } from "../platform/net.ts";
 import { BLOCK_BYTES } from "./block.ts";
@@ -23,6 +23,8 @@ const REST_MS = 200;
 /** Attempts before a writer that never had a connection gives up. */
 const FIRST_ATTEMPTS_MAX = 40;
 const READ_BACK_DEPTH = 16;
+/** Slots that could not be read back are tried again after this, for as long as there are any. */
+const READ_BACK_AGAIN_MS = 1_000;
 
 export interface VdiskLinkParts {
   readonly net: Net;
@@ -46,6 +48,8 @@ export class VdiskLink {
   readonly #unknown = new Set<number>();
   #connections = 0;
   #nextTarget = 0;
+  #again: Timer | undefined;
+  #isClosed = false;
 
   constructor(parts: VdiskLinkParts) {
     this.#parts = parts;
@@ -101,6 +105,8 @@ export class VdiskLink {
   /** Waits for what is outstanding and closes; a link that is kept up does this at its end. */
   async close(): Promise<void> {
     this.#isUp = false;
+    this.#isClosed = true;
+    this.#again?.cancel();
     await this.#client?.close();
   }
 
@@ -158,24 +164,37 @@ export class VdiskLink {
     );
   }
 
-  /** Reads back every unknown slot, then lets writes through. */
+  /**
+   * Reads back every unknown slot, then lets writes through, also past slots that could not be read:
+   * they stay unwritten and are tried again, because a connection can outlive what failed behind it.
+   */
   async #checkAndRaise(client: NbdClient): Promise<void> {
-    const slots = [...this.#unknown];
-    try {
-      for (let at = 0; at < slots.length; at += READ_BACK_DEPTH)
-        await Promise.all(
-          slots.slice(at, at + READ_BACK_DEPTH).map((s) => this.#readBack(client, s)),
-        );
-    } catch (error) {
-      // Unknown slots stay unwritten, so going on is safe; the next connection tries again.
-      this.#parts.log.warn(
-        { event: "writer.readBackFailed", vdisk: this.#parts.name, err: messageOf(error) },
-        "writer could not read slots back",
-      );
-    }
-    if (client !== this.#client) return;
+    const failure = await this.#readBackAll(client);
+    if (client !== this.#client || this.#isClosed) return;
     this.#isUp = true;
     this.#parts.onUp();
+    if (failure === undefined) return;
+    const { clock, log, name } = this.#parts;
+    log.warn(
+      { event: "writer.readBackFailed", vdisk: name, err: messageOf(failure) },
+      "writer could not read slots back",
+    );
+    this.#again?.cancel();
+    this.#again = clock.after(READ_BACK_AGAIN_MS, () => {
+      if (client === this.#client) void this.#checkAndRaise(client);
+    });
+  }
+
+  /** @returns the failure of one of those that could not be read */
+  async #readBackAll(client: NbdClient): Promise<unknown> {
+    const slots = [...this.#unknown];
+    let failure: unknown;
+    for (let at = 0; at < slots.length; at += READ_BACK_DEPTH) {
+      const batch = slots.slice(at, at + READ_BACK_DEPTH);
+      const outcomes = await Promise.allSettled(batch.map((slot) => this.#readBack(client, slot)));
+      for (const outcome of outcomes) if (outcome.status === "rejected") failure ??= outcome.reason;
+    }
+    return failure;
   }
 
   async #readBack(client: NbdClient, lba: number): Promise<void> {

@@ -117,6 +117,23 @@ describe("self-verifying writer", () => {
     expect(lab.clock.timerCount()).toBe(0);
   });
 
+  it("writes on after errors on a connection that stays, once what it does not know can be read", async () => {
+    const lab = makeLab({ durationMs: 20_000, ratePerSecond: 200 });
+    await lab.serve("a");
+    const broken = new AntipodeError("VDISK_NOT_FOUND", "it is hidden for a while");
+    lab.clock.after(1000, () => {
+      for (const device of Object.values(lab.devices)) device.failWith(broken);
+    });
+    lab.clock.after(15_000, () => {
+      for (const device of Object.values(lab.devices)) device.failWith(undefined);
+    });
+    const status = await runFor(lab, lab.makeWriter(), 30_000);
+    expect([status.reconnects, status.unknown > 0]).toEqual([0, true]);
+    expect(status.quarantinedSlots).toBe(0);
+    expect((await lab.audit()).ok).toBe(true);
+    expect(lab.clock.timerCount()).toBe(0);
+  });
+
   it("stops when it is told to, and answers for everything it issued", async () => {
     const lab = makeLab();
     await lab.serve("a");
