@@ -281,7 +281,10 @@ export class Worker {
   async #giveBack(held: Held, ledger: ByteLedger, error: unknown): Promise<void> {
     const { site } = this.#input;
     const code = codeOf(error) ?? "INTERNAL";
-    const moved = ledger.logicalBytes > held.task.value.ledger.logicalBytes;
+    // A target that misses what lies below a node says so at the end of every walk: going far is no progress.
+    const moved =
+      code !== "RECOVERY_POINT_INCOMPLETE" &&
+      ledger.logicalBytes > held.task.value.ledger.logicalBytes;
     const failures = moved ? 1 : held.task.value.failures + 1;
     site.log.warn(
       { event: "task.failed", job: held.jobId, task: held.task.value.index, failures, err: error },

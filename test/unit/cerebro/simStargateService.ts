@@ -129,8 +129,6 @@ async function ship(
     .contentOf(request.topRoot)
     .filter((one) => one !== "" && !counted.includes(one));
   const wanted = request.topRoot === "" ? counted : [...counted, ...below, request.topRoot];
-  if (site.targetLacksBase && request.subtrees.some((one) => one.baseFingerprint.length > 0))
-    throw new AntipodeError("RECOVERY_POINT_INCOMPLETE", "a node came before its children");
   let ledger = emptyLedger;
   for (const [index, fingerprint] of wanted.entries()) {
     if (signal.aborted) return;
@@ -150,6 +148,11 @@ async function ship(
       chunksSent: sent > 0 ? 64 : 0,
     });
     if ((index + 1) % EXTENTS_PER_REPORT === 0) await report(ledger, false);
+  }
+  // The nodes come last: a walk that is refused has gone far, every time.
+  if (site.targetLacksBase && request.subtrees.some((one) => one.baseFingerprint.length > 0)) {
+    await report(ledger, false);
+    throw new AntipodeError("RECOVERY_POINT_INCOMPLETE", "a node came before its children");
   }
   await report(ledger, true);
 }
