@@ -33,11 +33,13 @@ export async function readPoints(
   bases: ReadonlySet<string>,
 ): Promise<void> {
   const { world, recorder, site, vdisks } = options;
+  const asked = recorder.instant();
   const { recoveryPoints } = await insist(world, (attempt) =>
     world.call(memberOf(world.site(site), attempt).cerebro, CerebroService.listRecoveryPoints, {
       pd: PD,
     }),
   );
+  recorder.catalogues.push({ site, asked, pointIds: recoveryPoints.map(({ id }) => id) });
   const known = new Set(points.map(({ id }) => id));
   const oldestFirst = recoveryPoints
     .filter(({ id }) => known.has(id))

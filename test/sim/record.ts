@@ -7,6 +7,7 @@ import type {
   FaultRecord,
   FinalImage,
   Instant,
+  PointCatalogue,
   PointReading,
 } from "./check/contracts.ts";
 
@@ -15,6 +16,7 @@ export type OpenFault = { -readonly [K in keyof FaultRecord]: FaultRecord[K] };
 
 export class Recorder {
   readonly readings: PointReading[] = [];
+  readonly catalogues: PointCatalogue[] = [];
   readonly finals: FinalImage[] = [];
   readonly activations: Activation[] = [];
   readonly faults: OpenFault[] = [];

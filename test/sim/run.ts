@@ -92,11 +92,14 @@ function recordOf(
   { seed, cvms }: SimConfig,
   parts: { readonly recorder: Recorder; readonly observer: Observer; readonly play: Play },
 ): RunRecord {
-  const { readings, finals, activations, faults, errors } = parts.recorder;
+  const { readings, catalogues, finals, activations, faults, errors } = parts.recorder;
   const { acts, convergences, points } = parts.play;
   const operators = acts.map(({ operator }) => operator);
   return {
-    ...{ seed, points, readings, finals, faults, errors, convergences },
+    ...{ seed, points, readings, catalogues, finals, faults, errors, convergences },
+    deletedPointIds: operators.flatMap(({ points: taken, live }) =>
+      taken.flatMap(({ id }) => (live.has(id) ? [] : id)),
+    ),
     branches: acts.map(({ load }) => load.branch()),
     reads: acts.flatMap(({ load }) => load.reads),
     replications: operators

@@ -12,6 +12,7 @@ import { checkDurability } from "./durability.ts";
 import { checkActivations, checkEpochs } from "./fencing.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { judgeRun } from "./judge.ts";
+import { checkKeptPoints } from "./keptPoints.ts";
 import { type Draft, modelRun } from "./modelRun.ts";
 import type { Suspect } from "./planted.ts";
 import { plantedDamage, plantedInFinals, plantedInReadings } from "./plantedBlocks.ts";
@@ -20,6 +21,7 @@ import {
   plantedAtTheSource,
   plantedDuties,
   plantedEpochs,
+  plantedInCatalogues,
   plantedInReads,
   plantedInReplicas,
   plantedResent,
@@ -49,6 +51,7 @@ const suspects: Readonly<Record<string, Suspect>> = {
   "P1 in reads": { check: checkReads, planted: plantedInReads },
   "P2 in recovery points": { check: checkPointPrefixes, planted: plantedInReadings },
   "P3 in replicas": { check: checkReplicas, planted: plantedInReplicas },
+  "P3 in lists of points": { check: checkKeptPoints, planted: plantedInCatalogues },
   "P4 in epochs": { check: checkEpochs, planted: plantedEpochs },
   "P4 in activations": { check: checkActivations, planted: plantedActivations },
   "P5 in replications": { check: checkResumption, planted: plantedResent },
@@ -106,6 +109,8 @@ describe("the judge", () => {
       reads: [],
       points: [],
       readings: [],
+      catalogues: [],
+      deletedPointIds: [],
       finals: [],
       replications: [],
       acceptances: [],
@@ -115,14 +120,14 @@ describe("the judge", () => {
       convergences: [],
     };
     const verdicts = await judgeRun(nothing, { writes });
-    expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(10).fill("vacuous"));
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(11).fill("vacuous"));
   });
 
   it("gives the same verdicts for the same seed, one for each checker", async () => {
     const judge = (): Promise<readonly Verdict[]> => judgeRun(modelRun(7), { writes });
     const verdicts = await judge();
     expect(await judge()).toEqual(verdicts);
-    expect(new Set(verdicts.map(({ name }) => name)).size).toBe(10);
+    expect(new Set(verdicts.map(({ name }) => name)).size).toBe(11);
   });
 
   it("shows nothing of P5 and P7 when nothing was interrupted and no medium lied", async () => {

@@ -127,6 +127,14 @@ export interface PointReading {
   readonly read: SlotReader;
 }
 
+/** Which recovery points of the domain a site listed. */
+export interface PointCatalogue {
+  readonly site: string;
+  /** Before the request left. */
+  readonly asked: Instant;
+  readonly pointIds: readonly string[];
+}
+
 /** What clients of the active site see at the end of a branch that is still served. */
 export interface FinalImage {
   readonly runId: number;
@@ -231,6 +239,9 @@ export interface RunRecord {
   readonly reads: readonly ReadRecord[];
   readonly points: readonly RecoveryPointRecord[];
   readonly readings: readonly PointReading[];
+  readonly catalogues: readonly PointCatalogue[];
+  /** Points whose deletion somebody asked for, whatever the answer was. */
+  readonly deletedPointIds: readonly string[];
   readonly finals: readonly FinalImage[];
   readonly replications: readonly ReplicationRecord[];
   readonly acceptances: readonly Acceptance[];

@@ -5,6 +5,7 @@ import { checkConvergence } from "./convergence.ts";
 import { checkDurability } from "./durability.ts";
 import { checkActivations, checkEpochs } from "./fencing.ts";
 import { checkIntegrity } from "./integrity.ts";
+import { checkKeptPoints } from "./keptPoints.ts";
 import { checkPointPrefixes } from "./pointPrefix.ts";
 import { checkReads } from "./reads.ts";
 import { checkReplicas } from "./replicas.ts";
@@ -26,6 +27,7 @@ export async function judgeRun(
     await checkReads(record),
     await checkPointPrefixes(record),
     await checkReplicas(record),
+    checkKeptPoints(record),
     checkEpochs(record),
     checkActivations(record),
     checkResumption(record),

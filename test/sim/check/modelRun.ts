@@ -324,6 +324,12 @@ class ModelRun {
       reads: this.#reads,
       points: this.#taken.map(({ point }) => point),
       readings: this.#readings,
+      catalogues: ["A", "B"].map((site) => ({
+        site,
+        asked: this.#now(),
+        pointIds: this.#taken.map(({ point }) => point.id),
+      })),
+      deletedPointIds: [],
       finals: this.#finals,
       replications: this.#replications,
       acceptances: Array.from({ length: 12 }, (_, i) => ({

@@ -80,6 +80,28 @@ function withLaterWrite(
   return undefined;
 }
 
+/** A site that lists its points without one that it was told to have. */
+function unlisted(name: string, isAtSource: boolean): Planted {
+  return lie(name, "point-missing", (record, prng) => {
+    const catalogue = present(pick(record.catalogues, prng), "points were listed");
+    const points = record.points.filter(
+      ({ site, taken }) =>
+        (site === catalogue.site) === isAtSource && taken.order < catalogue.asked.order,
+    );
+    const point = pick(points, prng);
+    if (point === undefined) return undefined;
+    catalogue.pointIds = catalogue.pointIds.filter((id) => id !== point.id);
+    return ({ found }) =>
+      found.at?.order === catalogue.asked.order && found.what.includes(point.name);
+  });
+}
+
+/** Against checkKeptPoints. */
+export const plantedInCatalogues: readonly Planted[] = [
+  unlisted("a point that is gone where it was taken", true),
+  unlisted("a point that is gone where it was replicated to", false),
+];
+
 /** A lie about a reading that is not the first of its point. */
 function ofReading(
   name: string,

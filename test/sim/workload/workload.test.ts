@@ -112,6 +112,7 @@ function recordOf(store: Store, more: Partial<RunRecord> = {}): RunRecord {
   return {
     ...{ seed: 5, branches: [store.load.branch()], reads: store.load.reads, finals: [final] },
     ...{ points: [], readings: [], replications: [], acceptances: [], activations: [] },
+    ...{ catalogues: [], deletedPointIds: [] },
     ...{ faults: [], errors: [], convergences: [] },
     ...more,
   };
