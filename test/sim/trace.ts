@@ -23,6 +23,8 @@ export interface TraceEvent {
 export interface Trace {
   /** Number of events so far. */
   readonly count: number;
+  /** As many as a run may have: whoever makes events stops, so that a loop without end does not. */
+  readonly isFull: boolean;
   event(at: string, what: string, detail?: string): void;
   /** 16 hexadecimal digits. */
   hash(): string;
@@ -30,11 +32,18 @@ export interface Trace {
   tail(): readonly TraceEvent[];
 }
 
+export interface TraceOptions {
+  readonly onEvent?: ((event: TraceEvent) => void) | undefined;
+  /** No limit by default. */
+  readonly eventsMax?: number;
+}
+
 /**
  * @param nowMs reads virtual time
- * @param onEvent sees every event: for printing
+ * @param options.onEvent sees every event: for printing
  */
-export function createTrace(nowMs: () => number, onEvent?: (event: TraceEvent) => void): Trace {
+export function createTrace(nowMs: () => number, options: TraceOptions = {}): Trace {
+  const { onEvent, eventsMax = Number.POSITIVE_INFINITY } = options;
   let low = FNV_START;
   let high = FNV_START ^ 0x5bd1e995;
   let count = 0;
@@ -52,6 +61,9 @@ export function createTrace(nowMs: () => number, onEvent?: (event: TraceEvent) =
   return {
     get count() {
       return count;
+    },
+    get isFull() {
+      return count >= eventsMax;
     },
     event(at, what, detail = "") {
       const ms = nowMs();

@@ -34,8 +34,11 @@ export interface FakeClock extends Clock {
   timerCount(): number;
 }
 
-/** A clock at virtual time 0, or at `startMs`. */
-export function createFakeClock(startMs = 0): FakeClock {
+/**
+ * A clock at virtual time 0, or at `startMs`.
+ * @param onTurn called before each timer that a tick fires; what it throws ends the tick
+ */
+export function createFakeClock(startMs = 0, onTurn: () => void = () => undefined): FakeClock {
   let nowMs = startMs;
   let order = 0;
   const timers = new TimerHeap();
@@ -57,6 +60,7 @@ export function createFakeClock(startMs = 0): FakeClock {
     let fired = 0;
     return inTurns(() => {
       if (stop()) return true;
+      onTurn();
       const next = timers.peek();
       if (next === undefined || next.dueMs > untilMs) return false;
       assert(fired < TIMERS_PER_TICK_MAX, "a tick fires a bounded number of timers");

@@ -1,4 +1,4 @@
-/** L1 to L3 of life.ts: what a dead or paused process does, and how a bug ends it. */
+/** L1 to L4 of life.ts: what a dead or paused process does, and how a bug ends it. */
 
 import { describe, expect, it } from "vitest";
 import { createFakeClock } from "../../support/fakeClock.ts";
@@ -8,13 +8,13 @@ import { mortalClock } from "./mortalPorts.ts";
 
 const SKEW = { offsetMs: 0, rate: 1, wallOffsetMs: () => 0 };
 
-function process() {
+function process(eventsMax = Number.POSITIVE_INFINITY) {
   const real = createFakeClock();
-  const trace = createTrace(() => real.now());
+  const trace = createTrace(() => real.now(), { eventsMax });
   const bugs: unknown[] = [];
   const life = new Life("p", trace, (error) => bugs.push(error));
   const seen: string[] = [];
-  return { real, life, bugs, seen, clock: mortalClock(real, life, SKEW) };
+  return { real, trace, life, bugs, seen, clock: mortalClock(real, life, SKEW) };
 }
 
 describe("the life of a simulated process", () => {
@@ -66,5 +66,18 @@ describe("the life of a simulated process", () => {
     });
     await real.tick(2);
     expect(bugs).toEqual([new Error("a bug")]);
+  });
+
+  it("stands still when the trace is full, also amid a loop that lets no time pass (L4)", async () => {
+    const { real, trace, life, clock, seen } = process(100);
+    const loop = async (): Promise<void> => {
+      for (;;) await clock.yield();
+    };
+    void loop();
+    clock.after(1, () => seen.push("timer"));
+    await real.tick(10);
+    expect(trace.count).toBe(100);
+    expect(seen).toEqual([]);
+    expect(life.isDead).toBe(true);
   });
 });

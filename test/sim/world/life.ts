@@ -6,6 +6,7 @@
  * L1 after `die` no callback of the process is called and no promise that it waits for settles.
  * L2 while paused the same holds, but nothing is lost.
  * L3 a bug (an exception that nothing catches) ends the process, and is told.
+ * L4 when the trace is full every process is as if dead: a loop without end runs dry.
  */
 
 import type { Trace } from "../trace.ts";
@@ -35,7 +36,7 @@ export class Life {
   }
 
   get isDead(): boolean {
-    return this.#state === "dead";
+    return this.#state === "dead" || this.#trace.isFull;
   }
 
   get isPaused(): boolean {
@@ -81,7 +82,7 @@ export class Life {
 
   /** Something from outside calls into the process. */
   enter(what: What, callback: () => void): void {
-    if (this.#state === "dead") return;
+    if (this.isDead) return;
     if (this.#state === "paused") {
       this.#held.push(callback);
       return;
@@ -110,6 +111,7 @@ export class Life {
   /** Something from outside asks the process to work. An exception that is a bug ends it (L3). */
   async work<T>(what: What, isBug: (error: unknown) => boolean, act: () => Promise<T>): Promise<T> {
     await this.#running();
+    if (this.isDead) return never();
     this.#trace.event(this.name, what);
     try {
       return await act();

@@ -8,6 +8,7 @@ import type { SitePlan } from "./site.ts";
 import { CONTAINER, createWorld, memberOf, type World } from "./world.ts";
 
 const PATIENCE_MS = 120_000;
+const HOUR_MS = 3_600_000;
 const BLOCK = new Uint8Array(4096).fill(0xa5);
 
 function sitePlan(name: string): SitePlan {
@@ -70,5 +71,16 @@ describe("a world of two sites", () => {
     expect(first.bytes).toEqual(BLOCK);
     expect(first.failures).toEqual([]);
     expect((await run(1)).hash).toBe(first.hash);
+  });
+
+  it("is given up when it has more events than one that comes to its end (P9)", async () => {
+    const sites = [sitePlan("A"), sitePlan("B")];
+    const plan = { seed: 1, sites, linkDelayMs: 20, replicationFactor: 2, eventsMax: 5000 };
+    const world = await createWorld(plan);
+    await world.begin();
+    await expect(world.clock.tick(HOUR_MS)).rejects.toThrow("does not come to its end");
+    expect(world.trace.count).toBe(5000);
+    expect(world.clock.now()).toBeLessThan(HOUR_MS);
+    world.end();
   });
 });

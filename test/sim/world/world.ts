@@ -29,9 +29,19 @@ const CALL_MS = 5000;
 const RETRY_MS = 50;
 const START_MS_MAX = 30_000;
 export const CONTAINER = "default";
+/**
+ * Events of a world that comes to its end: ten times what the busiest of hundreds of seeds had, for
+ * what begins and ends a run and for each millisecond with faults.
+ */
+const EVENTS_MAX = 500_000;
+const EVENTS_PER_MS_MAX = 50;
 
 export interface WorldPlan {
   readonly seed: number;
+  /** Virtual time with faults, for which there may be more events. */
+  readonly untilMs?: number;
+  /** Events after which it is given up; EVENTS_MAX and what `untilMs` adds by default. */
+  readonly eventsMax?: number;
   readonly sites: readonly SitePlan[];
   /** One way, between any two sites. */
   readonly linkDelayMs: number;
@@ -79,10 +89,15 @@ let sharedCodec: Codec | undefined;
 /** A world with nothing running yet. */
 export async function createWorld(plan: WorldPlan): Promise<World> {
   sharedCodec ??= await createCodec();
-  const clock = createFakeClock();
+  const clock = createFakeClock(0, () => {
+    if (trace.isFull) throw new Error(`it does not come to its end in ${trace.count} events`);
+  });
   const log = createFakeLog();
   const network = createFakeNetwork({ clock, log });
-  const trace = createTrace(() => clock.now(), plan.onEvent);
+  const trace = createTrace(() => clock.now(), {
+    onEvent: plan.onEvent,
+    eventsMax: plan.eventsMax ?? EVENTS_MAX + (plan.untilMs ?? 0) * EVENTS_PER_MS_MAX,
+  });
   const failures: Failure[] = [];
   const shared: SharedWorld = {
     seed: plan.seed,
