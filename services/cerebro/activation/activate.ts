@@ -1,7 +1,7 @@
 /**
  * Activation (failover): makes an inactive domain active here, from one of its recovery points.
  *
- *   inactive → activation record (generation + 1, names free) → a clone a vDisk → active
+ *   inactive → names free (setAside.ts) → activation record (generation + 1) → a clone a vDisk → active
  *
  * Every step can be repeated, by another leader too. The record is written in a transaction on the
  * absence of every vDisk name; a vDisk of such a name with exactly the root of the recovery point,
@@ -42,6 +42,7 @@ import {
   type Stored,
   unchanged,
 } from "../state/store.ts";
+import { nameTaken, setAside } from "./setAside.ts";
 import { askSource, tellSource } from "./source.ts";
 
 export interface ActivateOrder {
@@ -96,25 +97,22 @@ async function begin(
   await checkRoots(site, point, disks);
   const source = await askSource(site, term, key, pd.value, order.force);
   const generation = Math.max(pd.value.generation, source.generation, point.generation) + 1;
+  const free = await setAside(site, term, { pd, disks, generation });
   const record: ActivationRecord = {
     pd: order.pd,
     requestId: order.requestId,
     recoveryPointId: point.id,
     generation,
     disks,
-    warnings: source.warnings,
+    warnings: [...source.warnings, ...free.warnings],
     sourceAnswered: source.answered,
   };
-  for (const disk of disks) {
-    const taken = await site.coordinator.get(siteKeys.vdiskName(disk.vdiskName));
-    if (taken !== undefined) throw nameTaken(disk.vdiskName);
-  }
   const recordKey = cerebroKeys.activation(order.pd);
   await commit(
     site.coordinator,
     term,
     [
-      unchanged(pd),
+      unchanged(free.pd),
       absent(recordKey),
       ...disks.map((disk) => absent(siteKeys.vdiskName(disk.vdiskName))),
     ],
@@ -180,13 +178,6 @@ async function checkRoots(
       );
   }
 }
-
-const nameTaken = (name: string): AntipodeError =>
-  new AntipodeError(
-    "VDISK_EXISTS",
-    `the activation needs the vDisk name ${name}, which is taken at this site; rename or delete that vDisk`,
-    { vdisk: name },
-  );
 
 /** Finishes an activation that was begun, wherever an earlier leader left it. */
 export async function driveActivation(

@@ -48,7 +48,7 @@ export function addPdCommands(program: Command): void {
   addCommand(noun, {
     usage: "activate <pd>",
     summary: "make the protection domain active at a site, from a recovery point it holds",
-    more: "This is the failover: run it with --site of the surviving site.",
+    more: "This is the failover: run it with --site of the surviving site. Failing back is the same in the other direction, after `pd snapshot` and `pd replicate` at the active site; what a site had before is kept under another name.",
     options: [
       ["--recovery-point <id-or-name>", "which one (default: the newest)"],
       ["--force", "also while the other site is reachable and active: it is told to deactivate"],

@@ -1,6 +1,7 @@
 /** Activation, who is active, and what sites believe of each other. */
 
 import { describe, expect, it } from "vitest";
+import { fromUtf8 } from "../../../services/base/bytes.ts";
 import { siteKeys } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
 import { CerebroService } from "../../../services/platform/wire/cerebro.ts";
@@ -120,6 +121,49 @@ describe("activation", () => {
     expect(ended).toMatchObject({ state: "FAILED", errorCode: "PD_ALREADY_ACTIVE" });
     const { recoveryPoints } = await world.b.call(CerebroService.listRecoveryPoints, { pd: "pd" });
     expect(recoveryPoints).toHaveLength(1);
+  });
+
+  it("fails back without deleting by hand: what the site had before is set aside, whole (P1, P3)", async () => {
+    const world = await replicatedWorld();
+    const before = world.a.stargate.vdisk("v1");
+    await world.b.call(CerebroService.activate, { ...activate, force: true });
+    // Acknowledged at A after its last recovery point, and nowhere else.
+    await world.a.stargate.write("v1", 0, 99);
+    await world.b.stargate.write("v1", 1, 7);
+    await world.b.call(CerebroService.snapshot, { pd: "pd", name: "", requestId: "" });
+    const { job } = await world.b.call(CerebroService.replicate, {
+      pd: "pd",
+      recoveryPoint: "",
+      remote: "A",
+      requestId: "",
+    });
+    expect((await world.finish(world.b, job?.id ?? "")).state).toBe("DONE");
+    const { recoveryPoints } = await world.b.call(CerebroService.listRecoveryPoints, { pd: "pd" });
+    for (const { root } of recoveryPoints.at(-1)?.disks ?? [])
+      world.a.stargate.learn(root, world.b.stargate.contentOf(root));
+
+    const back = await world.a.call(CerebroService.activate, { ...activate, force: true });
+    expect(back.warnings.slice(1)).toEqual(
+      ["v1", "v2"].map(
+        (name) =>
+          `What this site had before is kept as the vDisk ${name}-before-3; delete it when it is not needed.`,
+      ),
+    );
+    expect(await stateAt(world.a)).toEqual({ state: "active", generation: 3 });
+    expect(await stateAt(world.b)).toEqual({ state: "inactive", generation: 3 });
+    const now = world.a.stargate.vdisk("v1");
+    expect(now.extents).toEqual(world.b.stargate.vdisk("v1").extents);
+    const names = await world.a.look.list(siteKeys.vdiskName(""));
+    expect(names.entries.map(({ key, value }) => [key.split("/").at(-1), fromUtf8(value)])).toEqual(
+      expect.arrayContaining([
+        ["v1", now.id],
+        ["v1-before-3", before.id],
+      ]),
+    );
+    // It is in no domain any more, so it can be deleted.
+    expect(await world.a.look.get(siteKeys.protectedVdisk(before.id))).toBeUndefined();
+    expect(await world.a.look.get(siteKeys.protectedVdisk(now.id))).toBeDefined();
+    expect(world.bugs).toEqual([]);
   });
 
   it("names the vDisk whose name is taken, and changes nothing (P10)", async () => {

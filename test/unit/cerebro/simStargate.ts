@@ -153,7 +153,8 @@ export class SimSite {
   }
 
   vdisk(name: string): SimVdisk {
-    const found = [...this.vdisks.values()].find((vdisk) => vdisk.name === name);
+    // The newest: one that was set aside has lost its name.
+    const found = [...this.vdisks.values()].findLast((vdisk) => vdisk.name === name);
     if (found === undefined) throw new AntipodeError("VDISK_NOT_FOUND", `no vDisk ${name}`);
     return found;
   }
