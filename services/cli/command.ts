@@ -20,7 +20,7 @@ export interface Outcome {
 }
 
 /** Values of options by their camel-case names. */
-export type Options = Readonly<Record<string, string | boolean | undefined>>;
+export type Options = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 export interface Context {
   readonly world: LabWorld;
@@ -148,4 +148,10 @@ export function required(options: Options, name: string, flag: string): string {
 export function optional(options: Options, name: string): string | undefined {
   const value = options[name];
   return typeof value === "string" ? value : undefined;
+}
+
+/** The values of an option that may be given several times. */
+export function repeated(options: Options, name: string): readonly string[] {
+  const value = options[name];
+  return typeof value === "object" ? value : [];
 }

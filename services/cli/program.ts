@@ -2,9 +2,11 @@
 
 import { Command, CommanderError } from "commander";
 import { AntipodeError } from "../base/errors.ts";
+import { addAuditCommand } from "./commands/audit.ts";
 import { addBenchCommand } from "./commands/bench.ts";
 import { addChaosCommands } from "./commands/chaos.ts";
 import { addDemoCommand } from "./commands/demo.ts";
+import { addGuestCommands } from "./commands/guest.ts";
 import { addJobCommands } from "./commands/job.ts";
 import { addLabCommands } from "./commands/lab.ts";
 import { addLinkCommands } from "./commands/link.ts";
@@ -51,6 +53,8 @@ export function createProgram(): Command {
   addJobCommands(program);
   addLinkCommands(program);
   addChaosCommands(program);
+  addGuestCommands(program);
+  addAuditCommand(program);
   addDemoCommand(program);
   addBenchCommand(program);
   return program;

@@ -9,7 +9,7 @@ import { performance } from "node:perf_hooks";
 import { formatBytes, formatDuration } from "../base/units.ts";
 
 /** What is counted: bytes get a rate. */
-export type Unit = "bytes" | "services" | "items";
+export type Unit = "bytes" | "services" | "items" | "seconds";
 
 export interface Bar {
   /** Where it stands. `note` is shown behind the bar. */

@@ -25,4 +25,4 @@ export { formatNbdUri, type NbdTarget, parseNbdUri } from "./nbdUri.ts";
 export { checkPrefix, SHOWS_DAMAGE, SHOWS_NOTHING } from "./prefix.ts";
 export { judgeSlot, type SlotVerdict } from "./slotVerdict.ts";
 export { openSteadyDisk } from "./steadyDisk.ts";
-export { SvwWriter, type WriterEvent, type WriterStatus } from "./writer.ts";
+export { SvwWriter, type WriterConfig, type WriterEvent, type WriterStatus } from "./writer.ts";

@@ -2,13 +2,7 @@
 
 import { join } from "node:path";
 import { formatBytes, formatDuration } from "../../base/units.ts";
-import {
-  type AuditReport,
-  auditImage,
-  createImageReader,
-  loadJournal,
-  openSteadyDisk,
-} from "../../guest/index.ts";
+import { type AuditReport, auditRecord, openSteadyDisk } from "../../guest/index.ts";
 import type { RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import { compareWithCopy, type DiskComparison, type DiskDigest, keepCopy } from "./diskCopy.ts";
 import type { FailoverReport } from "./drillReport.ts";
@@ -101,29 +95,15 @@ async function compare(
   }
 }
 
-async function auditLedgers(run: DrillRun, askedMs: number, lostMs: number): Promise<AuditReport> {
+function auditLedgers(run: DrillRun, askedMs: number, lostMs: number): Promise<AuditReport> {
   const { context, workFolder } = run.world;
-  const journal = await loadJournal(context.world.diskAt(workFolder), "history");
-  const clients = new Map(
-    await Promise.all(
-      journal.header.vdisks.map(async (vdisk) => {
-        const targets = await run.actions.targets("B", vdisk.name);
-        return [vdisk.id, await openSteadyDisk(context.world, targets)] as const;
-      }),
-    ),
-  );
-  try {
-    return await auditImage([
-      {
-        journal,
-        readSlot: createImageReader(clients),
-        failedAtMicros: journalMicros(run, lostMs),
-        requiredBeforeMicros: journalMicros(run, askedMs),
-      },
-    ]);
-  } finally {
-    for (const client of clients.values()) await client.close();
-  }
+  return auditRecord(context.world, {
+    disk: context.world.diskAt(workFolder),
+    path: "history",
+    targets: (vdisk) => run.actions.targets("B", vdisk),
+    failedAtMicros: journalMicros(run, lostMs),
+    requiredBeforeMicros: journalMicros(run, askedMs),
+  });
 }
 
 /** The writer's journal counts on the wall clock. */
