@@ -30,6 +30,18 @@ export const faultGroups = {
     slowDisk: "F11",
     stuckDisk: "F11",
   },
+  media: {
+    tornChunks: "F5",
+    tornOplog: "F5",
+    rotChunks: "F7",
+    rotOplog: "F7",
+    rotIndex: "F7",
+    loseIndex: "F7",
+    staleChunks: "F8",
+    staleOplog: "F8",
+    misdirectedChunks: "F8",
+    misdirectedOplog: "F8",
+  },
   clock: {
     jumpWall: "F12",
     strobeWall: "F12",
@@ -76,10 +88,16 @@ export type FaultGroup = keyof typeof faultGroups;
 export type KindOf<Group extends FaultGroup> = keyof (typeof faultGroups)[Group] & string;
 export type FaultKind = { [Group in FaultGroup]: KindOf<Group> }[FaultGroup];
 
+/** The keys, in the order in which they were written. */
+export function keysOf<K extends string>(record: Readonly<Record<K, unknown>>): readonly K[] {
+  return Object.keys(record) as K[];
+}
+
 /** The class of every kind. */
 export const faultClasses: Readonly<Record<FaultKind, string>> = {
   ...faultGroups.process,
   ...faultGroups.disk,
+  ...faultGroups.media,
   ...faultGroups.clock,
   ...faultGroups.etcd,
   ...faultGroups.link,
@@ -158,8 +176,7 @@ function drawFaults(prng: Prng): readonly FaultKind[] {
   if (prng.below(10) === 0) return [];
   return Object.values(faultGroups).flatMap((group) => {
     const isOn = prng.below(2) === 0;
-    const kinds = Object.keys(group) as readonly FaultKind[];
-    return kinds.filter(() => prng.below(2) === 0 && isOn);
+    return (Object.keys(group) as FaultKind[]).filter(() => prng.below(2) === 0 && isOn);
   });
 }
 

@@ -48,7 +48,8 @@ export class Strikes {
     const injected = inject(world, kind, createPrng(seed));
     const { what, sites, link } = injected;
     world.trace.event("world", kind, what);
-    this.#recorder.count(`fault ${kind}`);
+    this.#recorder.count(`${injected.isSpared === true ? "spared" : "fault"} ${kind}`);
+    if (injected.isSpared === true) return;
     const fault: OpenFault = {
       ...{ kind: faultClasses[kind], what: `${kind} ${what}`, sites, link },
       ...{ from: this.#recorder.instant(), until: undefined },

@@ -44,6 +44,8 @@ export interface FakeDisk extends Disk {
   limitFreeBytes(freeBytes: number): Undo;
   /** Flips bits of one stored byte. @returns what puts the sector back, unless it was written since */
   corrupt(path: string, position: number, mask?: number): Undo;
+  /** Stored bytes are others from now on, or from when the cache is dropped on. @returns what puts them back, where nobody wrote since */
+  damage(path: string, damage: StoredDamage): Undo;
   /** Flips one bit each in `count` random places of the files that match, and names them. */
   rot(options: RotPlan): RotDamage;
   /** The page cache is dropped: clean pages show what the disk holds, as after a failed sync or a lost write. */
@@ -60,6 +62,12 @@ export interface FakeDisk extends Disk {
   onOperation(hook: DiskHook | undefined): void;
   /** One more hook, beside `onOperation` and the faults; it may throw or wait. */
   addHook(hook: DiskHook): Undo;
+}
+
+export interface StoredDamage {
+  readonly position: number;
+  readonly bytes: Uint8Array;
+  readonly shown: "now" | "later";
 }
 
 export interface RotPlan {
@@ -162,6 +170,11 @@ export function createFakeDisk(options: { readonly capacityBytes?: number } = {}
       const file = world.names.get(path);
       assert(file !== undefined && position < file.sizeBytes, "a byte to corrupt exists");
       return file.corrupt(position, mask);
+    },
+    damage(path, { position, bytes, shown }) {
+      const file = world.names.get(path);
+      assert(file !== undefined, "a file to damage exists");
+      return file.damage(position, bytes, shown);
     },
     rot: (plan) => rot(world, plan),
     dropCaches() {

@@ -147,6 +147,31 @@ export class FakeFile {
     };
   }
 
+  /**
+   * Other bytes lie there than were written: in both places, or on the disk only, where they show when
+   * the cache is dropped or power fails. Nothing is done beyond the end of the file.
+   * @returns what puts the bytes back where nobody has written since
+   */
+  damage(position: number, bytes: Uint8Array, shown: "now" | "later"): () => void {
+    const end = Math.min(position + bytes.length, this.#size, this.#durableSize);
+    if (end <= position) return () => undefined;
+    const damaged = bytes.slice(0, end - position);
+    const before = this.#durable.slice(position, end);
+    this.#durable.set(damaged, position);
+    if (shown === "now") this.#cached.set(damaged, position);
+    else for (const sector of sectorsOf(position, end)) this.#phantom.add(sector);
+    let isUndone = false;
+    return () => {
+      if (isUndone) return;
+      isUndone = true;
+      for (const place of [this.#cached, this.#durable]) {
+        const now = place.subarray(position, end);
+        if (now.length === damaged.length && now.every((byte, i) => byte === damaged[i]))
+          now.set(before);
+      }
+    };
+  }
+
   /** What a loss of all unsynced bytes would leave. */
   durableContent(): Uint8Array {
     const content = new Uint8Array(this.#durableSize);

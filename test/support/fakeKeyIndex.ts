@@ -17,6 +17,10 @@ export interface FakeKeyIndexes extends KeyIndexes {
   crash(prng?: Prng): void;
   /** The process is killed: open indexes become unusable, what resolved is there. */
   killProcess(): void;
+  /** Everything that is stored is gone. No index may be open. */
+  lose(): void;
+  /** Flips one bit of a stored value whose key passes. @returns the key, or `undefined` when none does */
+  corrupt(prng: Prng, passes?: (key: Uint8Array) => boolean): Uint8Array | undefined;
   /** The next `count` writes are refused. */
   failWrites(code: Extract<ErrorCode, "DISK_FULL" | "DISK_FAILED">, count?: number): void;
 }
@@ -63,10 +67,35 @@ export function createFakeKeyIndexes(): FakeKeyIndexes {
       }
     },
     killProcess: newLife,
+    lose() {
+      for (const store of stores.values()) {
+        assert(!store.open, "an index that is lost is not in use");
+        store.batches = [];
+        store.flushed = 0;
+      }
+    },
+    corrupt: (prng, passes = () => true) => corrupt([...stores.values()], prng, passes),
     failWrites: (code, count = 1) => {
       for (let i = 0; i < count; i++) failures.push(code);
     },
   };
+}
+
+/** An index that is open shows the same bytes as the store: it changes as well. */
+function corrupt(
+  stores: readonly Store[],
+  prng: Prng,
+  passes: (key: Uint8Array) => boolean,
+): Uint8Array | undefined {
+  const written = stores
+    .flatMap((store) => store.batches.flat())
+    .filter(({ key, value }) => value !== undefined && value.length > 0 && passes(key));
+  if (written.length === 0) return undefined;
+  const { key, value } = written[prng.below(written.length)] ?? {};
+  if (key === undefined || value === undefined) return undefined;
+  const at = prng.below(value.length);
+  value[at] = (value[at] ?? 0) ^ (1 << prng.below(8));
+  return key;
 }
 
 function indexOn(store: Store, alive: () => boolean, failures: ErrorCode[]): KeyIndex {
