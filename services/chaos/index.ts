@@ -18,7 +18,13 @@ export {
   type SteadyState,
 } from "./scenario.ts";
 export { scenarioSchema } from "./schema.ts";
-export { type Condition, chooseTargets, parseTarget, TARGET_FORMS, type View } from "./targets.ts";
+export {
+  type Condition,
+  chooseTargets,
+  parseTarget,
+  type Target,
+  type View,
+} from "./targets.ts";
 export { describeStep, timelineOf } from "./timeline.ts";
 export {
   type AuditFact,

@@ -2,15 +2,21 @@
 
 import type { Command } from "commander";
 import { AntipodeError } from "../../base/errors.ts";
+import { createPrng } from "../../base/prng.ts";
+import { type Condition, chooseTargets, type Target } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab } from "../../lab/index.ts";
-import { GenesisService, type ServiceStatus } from "../../platform/wire/genesis.ts";
+import { GenesisService } from "../../platform/wire/genesis.ts";
 import { parseTarget, targetHelp } from "../chaosTarget.ts";
 import { addCommand, addNoun, type Context, type Outcome } from "../command.ts";
 import { leaderProcess } from "../leaderProcess.ts";
 import { table } from "../output.ts";
 import { siteOf } from "../siteClient.ts";
 import { type SignalName, signalGenesis } from "./chaosGenesis.ts";
+import { viewOf } from "./chaosLab.ts";
 import { addChaosRunCommands } from "./chaosRun.ts";
+
+/** Stands for the first site of a lab that is not known yet. */
+const FIRST_SITE = "A";
 
 export function addChaosCommands(program: Command): void {
   const noun = addNoun(program, "chaos", "kill, freeze and start processes");
@@ -55,42 +61,49 @@ export function addChaosCommands(program: Command): void {
   addChaosRunCommands(noun);
 }
 
-async function listServices(context: Context, open: OpenLab): Promise<readonly ServiceStatus[]> {
-  const { world, signal } = context;
-  return (await callGenesis(world, open, GenesisService.list, {}, signal)).services;
+/** Ids of the services that a target means; one left to chance is of those that are so now. */
+async function resolve(
+  context: Context,
+  open: OpenLab,
+  text: string,
+  condition: Condition,
+): Promise<readonly string[]> {
+  const target = parseTarget(text, siteOf(open, undefined).name);
+  if (target.kind === "genesis")
+    throw new AntipodeError(
+      "INVALID_ARGUMENT",
+      "genesis can be killed, stopped and continued only",
+    );
+  if (target.kind !== "service" && target.site !== "") siteOf(open, target.site);
+  // Who asks for the leader just after a kill means the next one.
+  if (target.kind === "leader" && condition === "running")
+    return [await leaderProcess(context, open, siteOf(open, target.site))];
+  const view = await viewOf(context, open, target);
+  const seed = new DataView(context.world.random.bytes(4).buffer).getUint32(0);
+  const services = view.services.map((one) =>
+    target.kind === "random" ? one : { ...one, condition },
+  );
+  const ids = chooseTargets(target, { ...view, services }, createPrng(seed), condition);
+  if (ids.length === 0) throw nobody(target, text, condition);
+  return ids;
 }
 
-/** Ids of the services that a target means. */
-async function resolve(context: Context, open: OpenLab, text: string): Promise<readonly string[]> {
-  const target = parseTarget(text);
-  const services = await listServices(context, open);
+function nobody(target: Target, text: string, condition: Condition): AntipodeError {
   switch (target.kind) {
-    case "service":
-      return [requireService(services, target.id)];
-    case "site": {
-      const site = siteOf(open, target.site);
-      return services.filter((one) => one.site === site.name).map((one) => one.id);
-    }
     case "cvm": {
-      const site = siteOf(open, target.site);
-      const ids = services.filter((one) => one.site === site.name && one.cvm === target.cvm);
-      if (ids.length === 0)
-        throw new AntipodeError("CVM_NOT_FOUND", `site ${site.name} has no CVM ${target.cvm}`);
-      return ids.map((one) => one.id);
+      const message = `site ${target.site} has no CVM ${target.cvm}`;
+      return new AntipodeError("CVM_NOT_FOUND", message);
     }
     case "leader":
-      return [await leaderProcess(context, open, siteOf(open, target.site))];
+      return new AntipodeError("NO_LEADER", `site ${target.site} has no leader now`);
+    case "random":
+      return new AntipodeError("PROCESS_NOT_FOUND", `of ${text} none is ${condition} now`);
+    case "service":
+    case "owner":
+    case "site":
     case "genesis":
-      throw new AntipodeError(
-        "INVALID_ARGUMENT",
-        "genesis can be killed, stopped and continued only",
-      );
+      return new AntipodeError("PROCESS_NOT_FOUND", `no service is called "${text}"`, { id: text });
   }
-}
-
-function requireService(services: readonly ServiceStatus[], id: string): string {
-  if (services.some((one) => one.id === id)) return id;
-  throw new AntipodeError("PROCESS_NOT_FOUND", `no service is called "${id}"`, { id });
 }
 
 async function send(
@@ -98,10 +111,12 @@ async function send(
   text: string | undefined,
   signal: SignalName,
 ): Promise<Outcome> {
-  const target = parseTarget(text ?? "");
+  // Refused before a lab is looked for.
+  const isGenesis = parseTarget(text ?? "", FIRST_SITE).kind === "genesis";
   const open = await context.lab();
-  if (target.kind === "genesis") return signalGenesis(context, open, signal);
-  const ids = await resolve(context, open, text ?? "");
+  if (isGenesis) return signalGenesis(context, open, signal);
+  const condition = signal === "SIGCONT" ? "frozen" : "running";
+  const ids = await resolve(context, open, text ?? "", condition);
   const stayDead = context.options["stayDead"] === true;
   const request = { ids, signal, stayDead };
   const { world } = context;
@@ -117,8 +132,9 @@ async function send(
 }
 
 async function start(context: Context, [text]: readonly (string | undefined)[]): Promise<Outcome> {
+  parseTarget(text ?? "", FIRST_SITE);
   const open = await context.lab();
-  const ids = await resolve(context, open, text ?? "");
+  const ids = await resolve(context, open, text ?? "", "down");
   const { world, signal } = context;
   const { services } = await callGenesis(world, open, GenesisService.start, { ids }, signal);
   const states = services.map(({ id, state, pid }) => ({ id, state, pid }));

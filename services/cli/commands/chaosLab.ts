@@ -9,6 +9,7 @@ import type {
   Protection,
   RunnerLease,
   Scenario,
+  Target,
   View,
 } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab, openRunningLab } from "../../lab/index.ts";
@@ -19,7 +20,7 @@ import { VdiskService } from "../../platform/wire/stargate.ts";
 import { WanService } from "../../platform/wire/wan.ts";
 import type { Context } from "../command.ts";
 import type { SiteActions } from "../demo/siteActions.ts";
-import { callSite } from "../siteClient.ts";
+import { callSite, siteOf } from "../siteClient.ts";
 import { signalGenesis } from "./chaosGenesis.ts";
 import type { Rotter } from "./chaosRot.ts";
 import { callWan } from "./chaosWan.ts";
@@ -72,17 +73,7 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
     await callGenesis(world, open, GenesisService.injectFault, request);
   };
   return {
-    async view(target): Promise<View> {
-      const { services } = await callGenesis(world, open, GenesisService.list, {});
-      const leaderCvm = target.kind === "leader" ? (await actions.leader(target.site)).cvm : 0;
-      const ownerCvm =
-        target.kind === "owner" ? await ownerOf(parts, target.site, target.vdisk) : 0;
-      return {
-        services: services.map((one) => ({ ...one, condition: conditionOf(one) })),
-        leaderCvm,
-        ownerCvm,
-      };
-    },
+    view: (target) => viewOf(context, open, target),
     async kill(ids) {
       await actions.kill(ids, false);
     },
@@ -130,6 +121,25 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
   };
 }
 
+/** What a target can mean in this lab now. */
+export async function viewOf(context: Context, open: OpenLab, target: Target): Promise<View> {
+  const { services } = await callGenesis(context.world, open, GenesisService.list, {});
+  let [leaderCvm, ownerCvm] = [0, 0];
+  if (target.kind === "leader") {
+    const plan = { service: "cerebro" } as const;
+    const site = siteOf(open, target.site);
+    leaderCvm = (await callSite(context, site, plan, CerebroService.leader, {})).cvm;
+  }
+  if (target.kind === "owner") {
+    const plan = { service: "stargate" } as const;
+    const request = { name: target.vdisk };
+    const site = siteOf(open, target.site);
+    ownerCvm = (await callSite(context, site, plan, VdiskService.showVdisk, request)).owner;
+  }
+  const seen = services.map((one) => ({ ...one, condition: conditionOf(one) }));
+  return { services: seen, leaderCvm, ownerCvm };
+}
+
 /** Whether a service runs, is frozen, or has no process. */
 export function conditionOf({ pid, paused }: ServiceStatus): Condition {
   if (pid === 0) return "down";
@@ -170,12 +180,6 @@ async function act(parts: ChaosLabParts, { kind, pd }: Action): Promise<void> {
       parts.onActivated(pd, (await actions.activation(to, pd, "")).recoveryPoint?.id ?? "");
       return;
   }
-}
-
-async function ownerOf(parts: ChaosLabParts, site: string, name: string): Promise<number> {
-  const plan = parts.actions.site(site);
-  const call = { service: "stargate" } as const;
-  return (await callSite(parts.context, plan, call, VdiskService.showVdisk, { name })).owner;
 }
 
 /** A site's jobs by the first CVM that answers; none when no one does. */

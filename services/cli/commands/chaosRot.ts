@@ -40,6 +40,8 @@ export class Rotter {
   /** Site → the one CVM whose oplog rots. */
   readonly #logs = new Map<string, number>();
   #places = 0;
+  /** One at a time: what one makes rot, the next must see. */
+  #lastOrder: Promise<unknown> = Promise.resolve();
 
   constructor(world: RotWorld) {
     this.#world = world;
@@ -50,7 +52,13 @@ export class Rotter {
    * @returns how many places were found
    * @throws AntipodeError `CHECK_FAILED` when there is none that may rot
    */
-  async rot(id: string, order: RotOrder, prng: Prng): Promise<number> {
+  rot(id: string, order: RotOrder, prng: Prng): Promise<number> {
+    const turn = this.#lastOrder.then(() => this.#rot(id, order, prng));
+    this.#lastOrder = turn.catch(() => undefined); // its caller is told
+    return turn;
+  }
+
+  async #rot(id: string, order: RotOrder, prng: Prng): Promise<number> {
     const victim = this.#victimOf(id);
     const places =
       order.file === "egroup"

@@ -22,6 +22,12 @@ import type { RunResult } from "../../report/index.ts";
 import { addCommand, type Context, type Outcome, optional } from "../command.ts";
 import { table } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import {
+  addChaosReportCommand,
+  plannedReports,
+  reportOptions,
+  writeReports,
+} from "./chaosReport.ts";
 import { type ChaosRun, runScenario } from "./chaosScenario.ts";
 import { callWan } from "./chaosWan.ts";
 import { shapeOf } from "./lab.ts";
@@ -42,10 +48,11 @@ export function addChaosRunCommands(noun: Command): void {
       ["--dry-run", "only print the time line"],
       ["--seed <number>", "instead of the scenario's: decides targets and writes"],
       ["--keep", "leave the lab of its own running"],
+      ...reportOptions,
     ],
     examples: [
       "chaos run deploy/chaos/leader-kill-full.yaml",
-      "chaos run flap.yaml --seed 7 --json",
+      "chaos run flap.yaml --seed 7 --report /tmp/flap",
     ],
     run: (context, [file]) => run(context, file ?? ""),
   });
@@ -62,6 +69,7 @@ export function addChaosRunCommands(noun: Command): void {
       };
     },
   });
+  addChaosReportCommand(noun);
   addCommand(noun, {
     usage: "heal",
     summary: "undo everything: frozen processes go on, dead ones start, links are healed",
@@ -83,6 +91,7 @@ async function run(context: Context, file: string): Promise<Outcome> {
   const scenario = await readScenario(file);
   const seed = seedOf(context, scenario);
   if (context.options["dryRun"] === true) return dryRun(scenario, seed);
+  const reports = await plannedReports(context.options);
   const progress = createProgress({ json: context.json });
   const tell = (line: string): void => {
     progress.line(line);
@@ -99,6 +108,7 @@ async function run(context: Context, file: string): Promise<Outcome> {
     requireShape(open, scenario);
     result = await runScenario({ ...plan, open });
   }
+  for (const written of await writeReports(reports, result)) tell(`report: ${written}`);
   // A run that went wrong leaves its files for a look.
   if (result.ok && !(own && context.options["keep"] === true))
     await rm(workFolder, { recursive: true, force: true });

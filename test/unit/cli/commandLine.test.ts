@@ -84,17 +84,19 @@ describe("failures", () => {
 
 describe("targets of chaos", () => {
   it.each([
-    ["stargate@A/1", { kind: "service", id: "stargate@A/1" }],
-    ["etcd@paris", { kind: "service", id: "etcd@paris" }],
-    ["wan", { kind: "service", id: "wan" }],
-    ["leader", { kind: "leader", role: "cerebro", site: undefined }],
-    ["leader@B", { kind: "leader", role: "cerebro", site: "B" }],
-    ["cerebro.leader@B", { kind: "leader", role: "cerebro", site: "B" }],
+    ["stargate@A/1", { kind: "service", id: "stargate@A/1", site: "A" }],
+    ["etcd@paris", { kind: "service", id: "etcd@paris", site: "paris" }],
+    ["wan", { kind: "service", id: "wan", site: "" }],
+    ["leader", { kind: "leader", site: "first" }],
+    ["leader@B", { kind: "leader", site: "B" }],
+    ["cerebro.leader@B", { kind: "leader", site: "B" }],
+    ["stargate.owner(d)@B", { kind: "owner", vdisk: "d", site: "B" }],
+    ["cvm@B:random", { kind: "random", of: "cvm", site: "B" }],
     ["site@A", { kind: "site", site: "A" }],
     ["cvm@A/3", { kind: "cvm", site: "A", cvm: 3 }],
     ["genesis", { kind: "genesis" }],
   ])("%s is understood", (text, target) => {
-    expect(parseTarget(text)).toEqual(target);
+    expect(parseTarget(text, "first")).toEqual(target);
   });
 
   it.each([
@@ -108,7 +110,7 @@ describe("targets of chaos", () => {
     "mesos.leader@A",
     "leader@A/1",
   ])("P10: %j is refused", (text) => {
-    expect(() => parseTarget(text)).toThrow("is no target");
+    expect(() => parseTarget(text, "A")).toThrow("is no target");
   });
 });
 
