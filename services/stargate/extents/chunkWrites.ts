@@ -67,7 +67,8 @@ export class ChunkWrites {
     const { groups } = plan;
     const probablyHere = expected === "new" ? NONE : this.#probablyPresent(groups);
     const failures: AntipodeError[] = [];
-    for (let round = 0; round < this.#site.memberCount; round++) {
+    // Each round uses up a CVM; the one after the last finds none left to take what is missing, and says so.
+    for (let round = 0; round <= this.#site.memberCount; round++) {
       const byCvm = assign(groups, failures);
       if (byCvm.size === 0) break;
       const results = await Promise.allSettled(

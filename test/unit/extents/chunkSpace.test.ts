@@ -256,6 +256,17 @@ describe("chunk space", () => {
     );
   });
 
+  it.each([1, 2, 3])(
+    "fails with what was wrong when all CVMs fail one after the other, of %i (C1, P1)",
+    async (cvms) => {
+      const world = await createSiteWorld(cvms);
+      for (let cvm = 1; cvm <= cvms; cvm++)
+        world.disk(cvm).fail({ operation: "sync", errno: "EIO" });
+      const outcome = await world.run(rejection(world.space(1).store(chunksOf(1, 20), 1)));
+      expect(outcome).toBe("DISK_FAILED");
+    },
+  );
+
   it("refuses garbage from the network and stores nothing of it (P10)", async () => {
     const world = await createSiteWorld(2);
     const { ChunkService } = await import("../../../services/platform/wire/stargate.ts");
