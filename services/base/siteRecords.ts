@@ -61,7 +61,6 @@ const PREFIX = "antipode";
 
 /** Every key, so that nobody spells one out. */
 export const siteKeys = {
-  site: `${PREFIX}/site`,
   live: (service: string, cvm: number): string => `${PREFIX}/live/${service}/${cvm}`,
   livePrefix: (service: string): string => `${PREFIX}/live/${service}/`,
   seatPrefix: (role: string): string => `${PREFIX}/seat/${role}/`,
