@@ -175,6 +175,7 @@ export class Play {
   async #failOver(act: Act, target: string, plan: FailoverPlan): Promise<Act> {
     const world = this.#world;
     world.trace.event("world", "site lost", `${act.site}, ${plan.lost}`);
+    this.#recorder.count(`site lost ${plan.lost}`);
     world.killSite(act.site);
     if (!plan.comesBack) this.#lost.add(act.site);
     const losing = act.lose();
@@ -203,6 +204,7 @@ export class Play {
     await this.#strikeUntil(1);
     this.#heal();
     const how = await this.#world.wait(moving, MOVE_MS_MAX);
+    this.#recorder.count("failed back by plan");
     const next = this.#begin({ site: home, ...how });
     await this.#world.clock.tick(AFTERWARDS_MS);
     return next;
