@@ -32,8 +32,8 @@ export interface WriterFact {
   readonly acknowledged: number;
   /** Ended without a good answer. */
   readonly unknown: number;
-  /** From when it was due until it was acknowledged. */
-  readonly longestMs: number;
+  /** The longest time in which not one was acknowledged. Not a latency: those grow with any slow machine. */
+  readonly stalledMs: number;
 }
 
 export interface PdFact {
@@ -92,8 +92,8 @@ export interface Verdict {
 /** What a lane may have under way when it is struck (16 MiB a worker), for every CVM that works. */
 const RESENT_BYTES_MAX_PER_STRIKE = 64 * 1024 * 1024;
 
-/** No write waits so long because of another site: only a stall of the machine can be meant by more. */
-const SPARED_WRITE_MS_MAX = 5000;
+/** Shorter than any cut that is to prove something, longer than a busy machine stands still. */
+const SPARED_STALL_MS_MAX = 5000;
 
 /** Verdicts on all promises. */
 export function judge(facts: Facts): readonly Verdict[] {
@@ -210,15 +210,15 @@ function p8({ faults, pds }: Facts): Verdict {
   const spared = pds.flatMap(({ pd, sourceSpared, writer }) =>
     sourceSpared && writer !== undefined ? [{ pd, ...writer }] : [],
   );
-  const problems = spared.flatMap(({ pd, unknown, longestMs }) => [
+  const problems = spared.flatMap(({ pd, unknown, stalledMs }) => [
     ...(unknown === 0 ? [] : [`${pd}: ${unknown} writes failed at the source`]),
-    ...(longestMs <= SPARED_WRITE_MS_MAX
+    ...(stalledMs <= SPARED_STALL_MS_MAX
       ? []
-      : [`${pd}: a write took ${Math.round(longestMs)} ms`]),
+      : [`${pd}: no write was answered for ${Math.round(stalledMs)} ms`]),
   ]);
   const acknowledged = spared.reduce((sum, one) => sum + one.acknowledged, 0);
-  const longestMs = Math.round(Math.max(0, ...spared.map((one) => one.longestMs)));
-  const found = `${acknowledged} writes at the source, none failed, the longest ${longestMs} ms, under ${faults} faults elsewhere`;
+  const stalledMs = Math.round(Math.max(0, ...spared.map((one) => one.stalledMs)));
+  const found = `${acknowledged} writes at the source, none failed, never longer than ${stalledMs} ms without an answer, under ${faults} faults elsewhere`;
   return verdictOf("P8", problems, faults > 0 && acknowledged > 0, found);
 }
 

@@ -121,10 +121,10 @@ export class Writers {
 
   /** What the writer of a pd went through. */
   fact(pd: string): WriterFact | undefined {
-    const status = this.#all.get(pd)?.writer.status();
-    if (status === undefined) return undefined;
-    const { acknowledged, unknown, latency } = status;
-    return { acknowledged, unknown, longestMs: latency.maxMs };
+    const writer = this.#all.get(pd)?.writer;
+    if (writer === undefined) return undefined;
+    const { acknowledged, unknown } = writer.status();
+    return { acknowledged, unknown, stalledMs: longestSilence(writer.intervals()) };
   }
 
   /** All of them for the result; times are counted from `originMs`. */
@@ -140,4 +140,16 @@ export class Writers {
       return { ...about, ...counts, intervals };
     });
   }
+}
+
+/** The longest run of intervals without an answer, in ms. */
+function longestSilence(
+  intervals: readonly { readonly fromMs: number; readonly toMs: number; acknowledged: number }[],
+): number {
+  let [longest, silent] = [0, 0];
+  for (const { fromMs, toMs, acknowledged } of intervals) {
+    silent = acknowledged === 0 ? silent + toMs - fromMs : 0;
+    longest = Math.max(longest, silent);
+  }
+  return longest;
 }

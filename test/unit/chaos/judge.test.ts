@@ -11,7 +11,7 @@ import {
 } from "../../../services/chaos/targets.ts";
 
 const clean = { acknowledged: 9, lost: 0, missingRequired: 0, problems: 0, isPrefix: true };
-const writer = { acknowledged: 9, unknown: 0, longestMs: 20 };
+const writer = { acknowledged: 9, unknown: 0, stalledMs: 500 };
 const pd: Facts["pds"][number] = {
   pd: "gold",
   writer,
@@ -65,7 +65,7 @@ describe("judge", () => {
     ["P7", { ...facts, pds: [{ ...pd, live: { ...clean, problems: 1 } }] }],
     ["P7", { ...facts, pds: [{ ...pd, bytesDiffer: ["d1"] }] }],
     ["P8", { ...facts, pds: [{ ...pd, writer: { ...writer, unknown: 1 } }] }],
-    ["P8", { ...facts, pds: [{ ...pd, writer: { ...writer, longestMs: 6000 } }] }],
+    ["P8", { ...facts, pds: [{ ...pd, writer: { ...writer, stalledMs: 6000 } }] }],
     ["P9", { ...facts, notConverged: "etcd@A is dead" }],
     ["P9", { ...facts, pds: [{ ...pd, inSync: false }] }],
     ["P9", { ...facts, jobs: [{ ...job, state: "FAILED", strikes: 0 }] }],
