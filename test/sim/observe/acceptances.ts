@@ -9,7 +9,7 @@ import { fromUtf8 } from "../../../services/base/bytes.ts";
 import { siteKeys } from "../../../services/base/siteRecords.ts";
 import type { Infer } from "../../../services/base/wire.ts";
 import { cerebroKeys } from "../../../services/cerebro/state/records.ts";
-import type { Transaction } from "../../../services/platform/coordinator.ts";
+import type { Transaction, TransactionResult } from "../../../services/platform/coordinator.ts";
 import type {
   AppendRequest,
   AppendResponse,
@@ -64,8 +64,9 @@ interface Order {
 export class AcceptanceLog {
   readonly #recorder: Recorder;
   readonly #taken: Acceptance[] = [];
-  /** The newest leader of each site, and the newest term of each process. */
+  /** The newest leader of each site. */
   readonly #leaders = new Map<string, string>();
+  /** The newest term of a process as leader, and as owner of a vDisk. */
   readonly #terms = new Map<string, number>();
 
   constructor(recorder: Recorder) {
@@ -106,26 +107,44 @@ export class AcceptanceLog {
     };
   }
 
-  transacted(process: string, { then }: Transaction): void {
-    const at = this.#recorder.instant();
+  /** Counts when etcd has carried it out and told the process so. */
+  transacts(process: string, { then }: Transaction): (result: TransactionResult) => void {
+    // Until it is told, the process may own the vDisk in an epoch that nobody here knows.
+    for (const operation of then)
+      if (operation.kind === "put" && operation.key.startsWith(siteKeys.owners))
+        this.#terms.delete(termOf(process, operation.key.slice(siteKeys.owners.length)));
+    return ({ succeeded }) => {
+      if (!succeeded) return;
+      for (const operation of then)
+        if (operation.kind === "put") this.#wrote(process, operation.key, operation.value);
+      if (then.some(isLeadersWrite)) this.#wroteAsLeader(process);
+    };
+  }
+
+  #wrote(process: string, key: string, value: Uint8Array): void {
     const site = siteOf(process);
-    for (const operation of then) {
-      if (operation.kind !== "put") continue;
-      const { key, value } = operation;
-      if (key.startsWith(siteKeys.owners)) {
-        const { epoch, owner } = JSON.parse(fromUtf8(value)) as { epoch: number; owner: number };
-        const token = ownerOf(key.slice(siteKeys.owners.length));
-        const node = `stargate-${site}-${owner}`;
-        this.#note(`etcd of ${site}`, { site, token, epoch, node }, at);
-      }
-      if (!key.startsWith(ROLE_KEYS)) continue;
-      const { epoch } = JSON.parse(fromUtf8(value)) as { readonly epoch: number };
+    if (key.startsWith(siteKeys.owners)) {
+      const id = key.slice(siteKeys.owners.length);
+      const { epoch, owner } = recordOf(value);
+      const node = `stargate-${site}-${owner ?? 0}`;
+      if (node === process) this.#terms.set(termOf(process, id), epoch);
+      this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), epoch, node });
+    } else if (key.startsWith(siteKeys.maps)) {
+      const id = key.slice(siteKeys.maps.length);
+      const epoch = this.#terms.get(termOf(process, id));
+      if (epoch !== undefined)
+        this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), epoch, node: process });
+    } else if (key.startsWith(ROLE_KEYS)) {
       this.#leaders.set(site, process);
-      this.#terms.set(process, epoch);
+      this.#terms.set(process, recordOf(value).epoch);
     }
+  }
+
+  #wroteAsLeader(process: string): void {
+    const site = siteOf(process);
     const epoch = this.#terms.get(process);
-    if (epoch !== undefined && then.some(isLeadersWrite))
-      this.#note(`etcd of ${site}`, { site, token: leaderOf(site), epoch, node: process }, at);
+    if (epoch !== undefined)
+      this.#noteNow(`etcd of ${site}`, { site, token: leaderOf(site), epoch, node: process });
   }
 
   #servesAppends(call: TappedCall): StreamTap {
@@ -188,6 +207,10 @@ export class AcceptanceLog {
     };
   }
 
+  #noteNow(resource: string, order: Order): void {
+    this.#note(resource, order, this.#recorder.instant());
+  }
+
   #note(resource: string, { site, token, epoch, node }: Order, at: Instant): void {
     const incarnation = this.#incarnationOf(site);
     this.#taken.push({ resource, token, incarnation, epoch, node, at });
@@ -217,6 +240,14 @@ function isLeadersWrite(operation: Transaction["then"][number]): boolean {
   if (operation.kind !== "put" && operation.kind !== "delete") return false;
   if (operation.key.startsWith(ROLE_KEYS)) return true;
   return LEADERS_KEYS.some((prefix) => operation.key.startsWith(prefix));
+}
+
+function recordOf(value: Uint8Array): { readonly epoch: number; readonly owner?: number } {
+  return JSON.parse(fromUtf8(value)) as { epoch: number; owner?: number };
+}
+
+function termOf(process: string, vdiskId: string): string {
+  return `${process}/${vdiskId}`;
 }
 
 function siteOf(process: string): string {

@@ -144,12 +144,29 @@ describe("epochs that were taken (P4)", () => {
     ]);
   });
 
+  it("show an owner that was replaced and moves the map of its vDisk on all the same", async () => {
+    const { observer } = await observed();
+    const transact = (process: string, key: string, value: object): void => {
+      const put = { kind: "put", key, value: utf8(JSON.stringify(value)) } as const;
+      const result = { succeeded: true, revision: 1, found: [] };
+      observer.tap.transacts(process, { when: [], then: [put] })(result);
+    };
+    const judge = () =>
+      checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);
+    transact("stargate-A-1", siteKeys.owner("v"), { owner: 1, epoch: 2 });
+    transact("stargate-A-1", siteKeys.map("v"), {});
+    transact("stargate-A-2", siteKeys.owner("v"), { owner: 2, epoch: 3 });
+    expect(judge().verdict).toBe("held");
+    transact("stargate-A-1", siteKeys.map("v"), {});
+    expect(judge().witness?.kind).toBe("epoch-fell");
+  });
+
   it("show a leader that writes to etcd after its successor", async () => {
     const { observer } = await observed();
     const transact = (process: string, key: string, epoch: number): void => {
       const put = { kind: "put", key, value: utf8(JSON.stringify({ epoch })) } as const;
       const result = { succeeded: true, revision: 1, found: [] };
-      observer.tap.transacted(process, { when: [], then: [put] }, result);
+      observer.tap.transacts(process, { when: [], then: [put] })(result);
     };
     const judge = () =>
       checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);

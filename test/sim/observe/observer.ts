@@ -34,9 +34,7 @@ export class Observer {
       takes: (call, request) => acceptances.takes(call, request),
       serves: (call) => acceptances.serves(call),
       opens: (call) => wire.opens(call),
-      transacted: (process, transaction, result) => {
-        if (result.succeeded) acceptances.transacted(process, transaction);
-      },
+      transacts: (process, transaction) => acceptances.transacts(process, transaction),
     };
   }
 

@@ -46,8 +46,9 @@ export function mortalCoordinator(real: Coordinator, life: Life): Coordinator {
     list: (prefix) => life.pass("etcd.list", prefix, () => real.list(prefix)),
     transact: (transaction) =>
       life.pass("etcd.transact", detail(transaction), async () => {
+        const told = life.tap?.transacts(life.name, transaction);
         const result = await real.transact(transaction);
-        life.tap?.transacted(life.name, transaction, result);
+        told?.(result);
         return result;
       }),
     watch: (prefix, from, handlers) =>

@@ -29,6 +29,6 @@ export interface WorldTap {
   serves(call: TappedCall): StreamTap | undefined;
   /** A process opens a stream. */
   opens(call: TappedCall): StreamTap | undefined;
-  /** etcd carried out a transaction of a process and told it so. */
-  transacted(process: string, transaction: Transaction, result: TransactionResult): void;
+  /** A process asks etcd for a transaction; what this returns is given the answer, if the process gets one. */
+  transacts(process: string, transaction: Transaction): (result: TransactionResult) => void;
 }
