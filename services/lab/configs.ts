@@ -67,64 +67,16 @@ export function planConfigs(
   directory: string,
   launch: Launch,
 ): LabConfigs {
-  const files: ConfigFile[] = [];
-  const services: ServiceSpec[] = [];
-  const common = (id: string): Pick<ServiceSpec, "id" | "env" | "logFile"> => ({
-    id,
-    env: ENVIRONMENT,
-    logFile: `${directory}/logs/${id.replaceAll("/", "-")}.log`,
-  });
-  const stateFolder = `${directory}/state/genesis`;
-  /** Chaos runs may make its disk fail. */
-  const withDisk = (id: string): ReturnType<typeof common> => ({
-    ...common(id),
-    env: { ...ENVIRONMENT, [DISK_FAULTS_VARIABLE]: `${stateFolder}/${diskOrderFile(id)}` },
-  });
-  const add = (
-    role: "etcd" | "wan" | "stargate" | "cerebro",
-    configPath: string,
-    rest: Omit<ServiceSpec, "role" | "command" | "args">,
-  ): void => {
-    const args = [...nodeFlags(role), launch.entryOf(role), `${directory}/${configPath}`];
-    services.push({ role, command: launch.node, args, ...rest });
-  };
-
+  const planned: Planned = { lab, directory, launch, files: [], services: [] };
   for (const [index, site] of plan.sites.entries()) {
     const known = lab.sites[index];
-    if (known === undefined) continue;
-    if (lab.etcd === "real")
-      services.push(realEtcd(lab, site, directory, common(`etcd@${site.name}`)));
-    else {
-      const path = `config/${site.name}/etcd.json`;
-      const dataFolder = `${directory}/sites/${site.name}/etcd`;
-      files.push({ path, content: { listen: site.etcd, dataFolder, logLevel: lab.logLevel } });
-      add("etcd", path, {
-        ...withDisk(`etcd@${site.name}`),
-        site: site.name,
-        cvm: 0,
-        probe: "etcd",
-        address: site.etcd,
-        tier: 0,
-      });
-    }
-    for (const cvm of site.cvms) {
-      const path = `config/${site.name}/cvm-${cvm.cvm}.json`;
-      files.push({ path, content: cvmConfig(lab, known, site, cvm.cvm, directory) });
-      for (const role of ["stargate", "cerebro"] as const)
-        add(role, path, {
-          ...(role === "stargate" ? withDisk : common)(`${role}@${site.name}/${cvm.cvm}`),
-          site: site.name,
-          cvm: cvm.cvm,
-          probe: role,
-          address: cvm[role],
-          tier: 1,
-        });
-    }
+    if (known !== undefined) addSite(planned, known, site);
   }
+  const { files, services } = planned;
   if (plan.sites.length > 1) {
     files.push({ path: "config/wan.json", content: wanConfig(lab, plan, directory) });
-    add("wan", "config/wan.json", {
-      ...common("wan"),
+    add(planned, "wan", "config/wan.json", {
+      ...common(planned, "wan"),
       site: "",
       cvm: 0,
       probe: "wan",
@@ -135,7 +87,7 @@ export function planConfigs(
   const layout: Layout = {
     version: 1,
     admin: plan.genesis,
-    stateFolder,
+    stateFolder: stateFolderOf(planned),
     autoRestart: lab.autoRestart,
     restartDelayMs: RESTART_DELAY_MS,
     stopGraceMs: STOP_GRACE_MS,
@@ -143,6 +95,72 @@ export function planConfigs(
   };
   files.push({ path: GENESIS_CONFIG, content: layout });
   return { files, layout };
+}
+
+/** Configurations that are being collected. */
+interface Planned {
+  readonly lab: LabFile;
+  readonly directory: string;
+  readonly launch: Launch;
+  readonly files: ConfigFile[];
+  readonly services: ServiceSpec[];
+}
+
+type Common = Pick<ServiceSpec, "id" | "env" | "logFile">;
+
+const stateFolderOf = ({ directory }: Planned): string => `${directory}/state/genesis`;
+
+function common({ directory }: Planned, id: string): Common {
+  const logFile = `${directory}/logs/${id.replaceAll("/", "-")}.log`;
+  return { id, env: ENVIRONMENT, logFile };
+}
+
+/** Chaos runs may make its disk fail. */
+function withDisk(planned: Planned, id: string): Common {
+  const order = `${stateFolderOf(planned)}/${diskOrderFile(id)}`;
+  return { ...common(planned, id), env: { ...ENVIRONMENT, [DISK_FAULTS_VARIABLE]: order } };
+}
+
+function add(
+  { launch, directory, services }: Planned,
+  role: "etcd" | "wan" | "stargate" | "cerebro",
+  configPath: string,
+  rest: Omit<ServiceSpec, "role" | "command" | "args">,
+): void {
+  const args = [...nodeFlags(role), launch.entryOf(role), `${directory}/${configPath}`];
+  services.push({ role, command: launch.node, args, ...rest });
+}
+
+function addSite(planned: Planned, known: LabSite, site: SitePlan): void {
+  const { lab, directory, files, services } = planned;
+  if (lab.etcd === "real")
+    services.push(realEtcd(lab, site, directory, common(planned, `etcd@${site.name}`)));
+  else {
+    const path = `config/${site.name}/etcd.json`;
+    const dataFolder = `${directory}/sites/${site.name}/etcd`;
+    files.push({ path, content: { listen: site.etcd, dataFolder, logLevel: lab.logLevel } });
+    add(planned, "etcd", path, {
+      ...withDisk(planned, `etcd@${site.name}`),
+      site: site.name,
+      cvm: 0,
+      probe: "etcd",
+      address: site.etcd,
+      tier: 0,
+    });
+  }
+  for (const cvm of site.cvms) {
+    const path = `config/${site.name}/cvm-${cvm.cvm}.json`;
+    files.push({ path, content: cvmConfig(lab, known, site, cvm.cvm, directory) });
+    for (const role of ["stargate", "cerebro"] as const)
+      add(planned, role, path, {
+        ...(role === "stargate" ? withDisk : common)(planned, `${role}@${site.name}/${cvm.cvm}`),
+        site: site.name,
+        cvm: cvm.cvm,
+        probe: role,
+        address: cvm[role],
+        tier: 1,
+      });
+  }
 }
 
 /** Relative path of the layout. */
@@ -203,12 +221,7 @@ function wanConfig(lab: LabFile, plan: LabPlan, directory: string): WanConfig {
 }
 
 /** Fast ticks: with the default ones a lease of 2 s would be granted as more (FAULT_MODEL.md). */
-function realEtcd(
-  lab: LabFile,
-  site: SitePlan,
-  directory: string,
-  common: Pick<ServiceSpec, "id" | "env" | "logFile">,
-): ServiceSpec {
+function realEtcd(lab: LabFile, site: SitePlan, directory: string, common: Common): ServiceSpec {
   const client = `http://${site.etcd.host}:${site.etcd.port}`;
   const peer = `http://${site.etcdPeer.host}:${site.etcdPeer.port}`;
   return {

@@ -58,24 +58,7 @@ export function rootBindings(world: RootServiceWorld): readonly Binding[] {
         unchangedBytes: planned.unchangedBytes,
       };
     }),
-    serveUnary(VdiskService.hasRoot, async (request) => {
-      const root = rootFromHex(request.root);
-      if (root === undefined) return { present: true };
-      const [present] = await space.present([root], request.replicationFactor);
-      return { present: present === true };
-    }),
-    serveUnary(VdiskService.locateRoot, async (request) => {
-      const root = rootFromHex(request.root);
-      if (root === undefined) return { present: true };
-      const [presence] = await space.locate([root]);
-      if (presence === "unknown")
-        throw new AntipodeError(
-          "PEERS_UNAVAILABLE",
-          "only a CVM that does not answer may have this root",
-          { root: request.root },
-        );
-      return { present: presence === "yes" };
-    }),
+    ...presenceBindings(space),
     serveStream(VdiskService.ship, async (stream, { signal }) => {
       const request = await only(stream);
       await world.acceptLeader(request.leaderEpoch);
@@ -109,6 +92,29 @@ export function rootBindings(world: RootServiceWorld): readonly Binding[] {
       });
       feed.push({ ...result, done: true });
       await feed.flushed();
+    }),
+  ];
+}
+
+function presenceBindings(space: ChunkSpace): readonly Binding[] {
+  return [
+    serveUnary(VdiskService.hasRoot, async (request) => {
+      const root = rootFromHex(request.root);
+      if (root === undefined) return { present: true };
+      const [present] = await space.present([root], request.replicationFactor);
+      return { present: present === true };
+    }),
+    serveUnary(VdiskService.locateRoot, async (request) => {
+      const root = rootFromHex(request.root);
+      if (root === undefined) return { present: true };
+      const [presence] = await space.locate([root]);
+      if (presence === "unknown")
+        throw new AntipodeError(
+          "PEERS_UNAVAILABLE",
+          "only a CVM that does not answer may have this root",
+          { root: request.root },
+        );
+      return { present: presence === "yes" };
     }),
   ];
 }
