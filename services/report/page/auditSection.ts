@@ -96,7 +96,7 @@ function witnessPart({ missing, present }: Witness): string {
     "figure",
     { class: "witness" },
     el("figcaption", {}, el("strong", {}, "Witness pair. "), escaped(sentence)),
-    witnessDrawing({ missing, present }),
+    el("div", { class: "scroll" }, witnessDrawing({ missing, present })),
   );
 }
 

@@ -149,12 +149,20 @@ function faultMark({ event, number, x, end, row, hasNumber }: Packed, top: numbe
   );
 }
 
+/** A diamond where it begins, and a line until it was done. */
 function actionMark({ event, number, x, end, row, hasNumber }: Packed, top: number): string {
   const y = top + row * ROW + BAR / 2;
   const d = `M${(x - 1).toFixed(1)} ${y}l5 -5l5 5l-5 5z`;
   const mark = el("path", { class: "action", d }, el("title", {}, escaped(spoken(event, number))));
-  const text = { class: "number", x: end + 6, y: y + 4 };
-  return mark + (hasNumber ? label(text, String(number)) : "");
+  const line = el("line", {
+    class: "actionSpan",
+    x1: x + 4,
+    x2: Math.max(x + 4, end),
+    y1: y,
+    y2: y,
+  });
+  const text = { class: "number", x: Math.max(x + 12, end + 4), y: y + 4 };
+  return line + mark + (hasNumber ? label(text, String(number)) : "");
 }
 
 /** What a pointer or a screen reader finds at an event. */

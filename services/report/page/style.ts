@@ -48,6 +48,7 @@ dd{margin:0;font-size:20px;font-weight:600;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:13.5px;min-width:100%;margin:6px 0}
 th{font-weight:600;color:var(--muted);text-align:left;white-space:nowrap}
+td:first-child{white-space:nowrap}
 th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
 .right{width:1%;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 details{margin:10px 0}
@@ -59,7 +60,7 @@ pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;paddin
 figure{margin:12px 0}
 .plain{margin:4px 0;padding-left:20px;font-size:13.5px}
 svg{display:block;width:100%;height:auto;font-family:inherit}
-.drawing{max-width:760px}
+.drawing{max-width:760px;min-width:500px}
 .map{max-width:964px}
 .sample{display:inline-block;width:15px;height:15px;vertical-align:-2px}
 .mapLegend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 20px;margin:8px 0;padding:0;font-size:13px}
@@ -80,6 +81,7 @@ text{fill:var(--text);font-size:12px}
 .fault{fill:var(--fault)}
 .fault.skipped{fill:none;stroke:var(--fault);stroke-dasharray:2 2}
 .action{fill:var(--action)}
+.actionSpan{stroke:var(--action);stroke-width:2}
 path.rate{fill:var(--rateSoft);stroke:var(--rate);stroke-width:1.4;stroke-linejoin:round}
 rect.rate{fill:var(--rateSoft);stroke:var(--rate)}
 .wanted{stroke:var(--muted);stroke-width:1.3;stroke-dasharray:5 4}

@@ -107,7 +107,7 @@ export function latencyPanel(frame: Frame, workload: Workload): Panel {
       });
       return [
         panelHead(frame, top, `${workload.pd} at ${workload.site}: latency of a write`, legend),
-        valueAxis(frame, y, shortMs),
+        valueAxis(frame, y, powerOfTen),
         ...lines.reverse(),
       ].join("");
     },
@@ -129,4 +129,9 @@ function pointsOf(
     [frame.x.at(one.fromMs), y],
     [frame.x.at(one.toMs), y],
   ];
+}
+
+/** A tick of a logarithmic axis: "10 ms", "100 s". */
+function powerOfTen(valueMs: number): string {
+  return valueMs < 1000 ? shortMs(valueMs) : `${Math.round(valueMs / 1000)} s`;
 }
