@@ -23,6 +23,8 @@ export class FakeFile {
   #durable = new Uint8Array(0);
   #size = 0;
   #durableSize = 0;
+  /** From here on the disk's bytes are zeros. */
+  #durableEnd = 0;
   readonly #dirty = new Set<number>();
   /** Sectors that the cache shows as nobody will ever write them to the disk. */
   readonly #phantom = new Set<number>();
@@ -75,7 +77,7 @@ export class FakeFile {
   }
 
   sync(): void {
-    for (const sector of this.#dirty) this.#persist(sector, SECTOR_BYTES);
+    this.#persistDirty();
     this.#dirty.clear();
     this.#newest = undefined;
     this.#setDurableSize(this.#size);
@@ -108,7 +110,7 @@ export class FakeFile {
       for (const sector of this.#dirty) this.#persistPartly(sector, prng);
       this.#setDurableSize(between(oldDurableSize, this.#size, prng));
     } else if (mode === "tornTail") {
-      for (const sector of this.#dirty) this.#persist(sector, SECTOR_BYTES);
+      this.#persistDirty();
       this.#setDurableSize(between(oldDurableSize, this.#size, prng));
     } else if (mode === "newest" && this.#newest !== undefined) {
       const { from, to } = this.#newest;
@@ -122,6 +124,7 @@ export class FakeFile {
     this.#size = this.#durableSize;
     this.#cached = this.#durable.slice(0, this.#size);
     this.#durable = this.#cached.slice();
+    this.#durableEnd = this.#size;
   }
 
   /**
@@ -137,6 +140,7 @@ export class FakeFile {
       flip(this.#durable);
     };
     const from = position - (position % SECTOR_BYTES);
+    this.#durableEnd = Math.max(this.#durableEnd, position + 1);
     flipBoth();
     const damaged = this.#cached.slice(from, from + SECTOR_BYTES);
     let isUndone = false;
@@ -158,6 +162,7 @@ export class FakeFile {
     const damaged = bytes.slice(0, end - position);
     const before = this.#durable.slice(position, end);
     this.#durable.set(damaged, position);
+    this.#durableEnd = Math.max(this.#durableEnd, end);
     if (shown === "now") this.#cached.set(damaged, position);
     else for (const sector of sectorsOf(position, end)) this.#phantom.add(sector);
     let isUndone = false;
@@ -182,17 +187,32 @@ export class FakeFile {
   #touch(from: number, to: number): void {
     for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
       this.#dirty.add(sector);
-      this.#phantom.delete(sector);
+      if (this.#phantom.size > 0) this.#phantom.delete(sector);
     }
   }
 
-  /** Puts the first `length` bytes of a sector on the disk. */
+  /** Neighbours in one copy: a sync of a journal is one run of sectors. */
+  #persistDirty(): void {
+    let first = 0;
+    let next = 0;
+    for (const sector of this.#dirty) {
+      if (sector !== next) {
+        this.#persist(first, (next - first) * SECTOR_BYTES);
+        first = sector;
+      }
+      next = sector + 1;
+    }
+    this.#persist(first, (next - first) * SECTOR_BYTES);
+  }
+
+  /** Puts `length` bytes from a sector's first on the disk. */
   #persist(sector: number, length: number): void {
     const from = sector * SECTOR_BYTES;
     const to = Math.min(from + length, this.#cached.length);
     if (to <= from) return;
     if (to > this.#durable.length) this.#durable = grown(this.#durable, to);
     this.#durable.set(this.#cached.subarray(from, to), from);
+    this.#durableEnd = Math.max(this.#durableEnd, to);
   }
 
   #persistPartly(sector: number, prng: Prng): void {
@@ -204,7 +224,8 @@ export class FakeFile {
   #setDurableSize(sizeBytes: number): void {
     if (sizeBytes > this.#durable.length) this.#durable = grown(this.#durable, sizeBytes);
     // What lies beyond the end is nothing: a file that grows again shows zeros there.
-    this.#durable.fill(0, sizeBytes);
+    if (this.#durableEnd > sizeBytes) this.#durable.fill(0, sizeBytes, this.#durableEnd);
+    this.#durableEnd = Math.min(this.#durableEnd, sizeBytes);
     this.#durableSize = sizeBytes;
   }
 }
