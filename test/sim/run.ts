@@ -10,6 +10,7 @@ import type { RunRecord, Verdict } from "./check/contracts.ts";
 import { judgeRun } from "./check/judge.ts";
 import { complaintsOf, Rejections, textOf } from "./complaints.ts";
 import type { SimConfig } from "./config.ts";
+import { CarelessUser } from "./coverage/careless.ts";
 import { Observer } from "./observe/observer.ts";
 import { Play } from "./play.ts";
 import { Recorder } from "./record.ts";
@@ -59,9 +60,12 @@ export async function runConfig(config: SimConfig, options: RunOptions = {}): Pr
     ...(onEvent !== undefined && { onEvent }),
   });
   const play = new Play(config, { world, recorder, schedule });
+  const careless = new CarelessUser(config, { world, recorder });
   const verdicts: Verdict[] = [];
   try {
+    careless.startSometimes();
     await play.perform();
+    await world.wait(careless.stop());
   } catch (error) {
     verdicts.push(cutShort(error));
   } finally {
@@ -70,7 +74,7 @@ export async function runConfig(config: SimConfig, options: RunOptions = {}): Pr
   }
   const record = recordOf(config, { recorder, observer, play });
   verdicts.unshift(...complaintsOf(world, rejections.errors, recorder.faults));
-  verdicts.push(...(await judgeRun(record, { writes: WRITE_BOUND })));
+  verdicts.push(...(await judgeRun(record, { writes: WRITE_BOUND })), careless.verdict());
   return {
     seed: config.seed,
     config,

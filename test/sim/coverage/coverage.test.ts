@@ -13,7 +13,7 @@ import { runConfig } from "../run.ts";
 import { everything, judgeCoverage } from "./judge.ts";
 import { cellNames } from "./machines.ts";
 import { observeCoverage, watchCells } from "./observe.ts";
-import { neverSeen, promises, SEEDS_MIN, sometimes } from "./sometimes.ts";
+import { neverSeen, promises, SEEDS_FEW, SEEDS_MIN, sometimes } from "./sometimes.ts";
 import { unreachable } from "./unreachable.ts";
 
 const CONFIG: SimConfig = {
@@ -120,7 +120,7 @@ describe("a set of runs", () => {
   const trialOf = (seed: number, changes: Partial<Trial> = {}): Trial => ({
     ...{ seed, config: CONFIG, schedule: [], faults: [], tail: [] },
     ...{ counters: seen, events: 10, virtualMs: 1000, traceHash: "0", wallMs: 1 },
-    verdicts: promises.map((promise) => ({
+    verdicts: promises.map(({ promise }) => ({
       ...{ promise, name: "it holds", verdict: "held", examined: 1, text: "" },
     })),
     violations: [],
@@ -140,7 +140,7 @@ describe("a set of runs", () => {
     "is vacuous when it never saw: %s",
     (name) => {
       const counters = { ...seen, [name]: 0 };
-      expect(neverSeen(counters).map((one) => one.counters)).toEqual([[name]]);
+      expect(neverSeen(counters, SEEDS_MIN).map((one) => one.counters)).toEqual([[name]]);
       const summary = setOf(SEEDS_MIN, { counters });
       expect(summary.isGood).toBe(false);
       expect(summary.lines().join("\n")).toContain(name);
@@ -159,8 +159,11 @@ describe("a set of runs", () => {
     });
   });
 
-  it("is not called vacuous when it is small", () => {
-    expect(setOf(SEEDS_MIN - 1, { counters: {} }).isGood).toBe(true);
+  it("need not have seen in few seeds what is rare, nor anything in fewer", () => {
+    expect(neverSeen({}, SEEDS_MIN - 1).map(({ fromSeeds }) => fromSeeds)).not.toContain(SEEDS_MIN);
+    expect(neverSeen({}, SEEDS_FEW).length).toBeGreaterThan(0);
+    expect(setOf(SEEDS_FEW - 1, { counters: {} }).isGood).toBe(true);
+    expect(setOf(SEEDS_FEW, { counters: {} }).isGood).toBe(false);
   });
 
   it("is bad when one run of it violated something", () => {

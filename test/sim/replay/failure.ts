@@ -94,7 +94,7 @@ async function examine(
   return {
     ...{ found, case: small.case, violation: small.violation, last },
     ...{ chart: rows.chart(), picture: manyRows.chart(), tail: tail.slice(-TAIL_SHOWN) },
-    shrunk: `${sizeOf(small.case)}, in ${small.runs} runs${small.isCutShort ? ", then no more runs" : ""}`,
+    shrunk: `${sizeOf(small.case)}; ${small.runs} runs${small.isCutShort ? ", and no more were to be spent" : ""}`,
   };
 }
 

@@ -23,7 +23,7 @@ When a seed fails:
   --chart FILE    draw what went on near the violation, as .svg or .html
   --keep          write the case to test/sim/regressions, which the tests run ever after
 
-Exits 1 when a seed failed, or when 100 or more of them have shown nothing of something (vacuous).
+Exits 1 when a seed failed, or when a set of 24 or 100 seeds has not seen what so many must (vacuous).
 `;
 
 const SHRINK_RUNS = 60;

@@ -1,7 +1,7 @@
 /** What a set of runs has shown, all together: verdicts, what was never seen, what was reached, how fast. */
 
 import { type Coverage, judgeCoverage } from "../coverage/judge.ts";
-import { neverSeen, promises, SEEDS_MIN, type Sometimes } from "../coverage/sometimes.ts";
+import { neverSeen, promises, type Sometimes } from "../coverage/sometimes.ts";
 import type { Trial } from "./trial.ts";
 
 const MS_PER_SECOND = 1000;
@@ -59,24 +59,24 @@ export class Summary {
     return judgeCoverage(this.#counters);
   }
 
-  /** What none of the runs has seen. */
+  /** What none of the runs has seen, though they are enough. */
   get never(): readonly Sometimes[] {
-    return neverSeen(this.#counters);
+    return neverSeen(this.#counters, this.#seeds);
   }
 
-  /** Promises that no checker could examine in any run. */
+  /** Promises that no checker could examine in any run, though they are enough. */
   get vacuousPromises(): readonly string[] {
     const examined = new Set(
       this.tallies.filter(({ green, red }) => green + red > 0).map(({ promise }) => promise),
     );
-    return promises.filter((promise) => !examined.has(promise));
+    return promises
+      .filter(({ promise, fromSeeds }) => this.#seeds >= fromSeeds && !examined.has(promise))
+      .map(({ promise }) => promise);
   }
 
-  /** Nothing failed, and a large set has seen everything that it is there to see. */
+  /** Nothing failed, and a set that is large enough has seen what it is there to see. */
   get isGood(): boolean {
-    if (this.failed.length > 0) return false;
-    const isLarge = this.#seeds >= SEEDS_MIN;
-    return !isLarge || (this.never.length === 0 && this.vacuousPromises.length === 0);
+    return this.failed.length + this.never.length + this.vacuousPromises.length === 0;
   }
 
   /** For a terminal of 100 columns. */
@@ -107,10 +107,7 @@ export class Summary {
 
   #vacuityLines(): readonly string[] {
     const { never, vacuousPromises } = this;
-    const count = never.length + vacuousPromises.length;
-    if (count === 0) return [];
-    if (this.#seeds < SEEDS_MIN)
-      return ["", `vacuity: ${count} things were never seen; of weight from ${SEEDS_MIN} seeds on`];
+    if (never.length + vacuousPromises.length === 0) return [];
     return [
       "",
       "VACUOUS, never seen:",
@@ -169,6 +166,7 @@ function cells(...values: readonly (string | number)[]): string {
   return values.map((value) => String(value).padStart(8)).join("");
 }
 
+/** P9 before P10. */
 function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }
