@@ -206,6 +206,13 @@ export const errorTable = {
     "never",
     "The embedded etcd's log is damaged before its end; restore its data folder from a copy, or start a new lab.",
   ),
+  COORDINATOR_BEHIND: row(
+    "dataLoss",
+    "EIO",
+    "corrupt",
+    "never",
+    "The site's etcd is older than the disks: give it its newest data back, or activate the protection domain at the other site.",
+  ),
   REMOTE_UNAVAILABLE: unavailable(
     "The other site does not answer; check the link with `antipode link show`.",
   ),

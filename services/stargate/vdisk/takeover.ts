@@ -44,7 +44,8 @@ const RETRY_PAUSE_MS = 100;
 
 /**
  * Takes over and starts serving.
- * @throws AntipodeError `NOT_OWNER` when this CVM may not, or another was faster; `COORDINATOR_UNAVAILABLE`
+ * @throws AntipodeError `NOT_OWNER` when this CVM may not, or another was faster; `COORDINATOR_UNAVAILABLE`;
+ * `COORDINATOR_BEHIND` when etcd was restored from before this copy was last trimmed
  */
 export async function takeOver(
   world: TakeoverWorld,
@@ -234,12 +235,33 @@ async function adoptMap(
   if (entry === undefined) throw missing("the map record", record.name);
   const map = decodeMap(entry.value);
   const drainedLsn = asLsn(map.drainedLsn);
+  checkNotBehind(record, replica, { epoch: seat.epoch, drainedLsn });
   // A copy that is damaged although nothing was ever acknowledged with it begins anew as well.
   const { lastLsn, unknownFrom } = replica.state();
   if (lastLsn < drainedLsn || unknownFrom !== undefined)
     await replica.reset(seat.epoch, drainedLsn);
   else replica.trim(drainedLsn);
   return { root: rootFromHex(map.root), drainedLsn };
+}
+
+/**
+ * A copy is trimmed only when etcd has acknowledged the root that holds what goes. One that was trimmed further than
+ * etcd says was trimmed by a newer owner, or etcd has lost that root: then what this copy no longer has is nowhere else.
+ */
+function checkNotBehind(
+  record: VdiskRecord,
+  replica: OplogReplica,
+  known: { readonly epoch: number; readonly drainedLsn: Lsn },
+): void {
+  const { drainedLsn, promisedEpoch } = replica.state();
+  if (drainedLsn <= known.drainedLsn) return;
+  if (promisedEpoch > known.epoch)
+    throw new AntipodeError("NOT_OWNER", "another CVM took over first");
+  throw new AntipodeError(
+    "COORDINATOR_BEHIND",
+    `etcd knows vDisk "${record.name}" up to record ${known.drainedLsn}, its oplog begins after ${drainedLsn}`,
+    { vdisk: record.name, ...known, drainedHere: drainedLsn },
+  );
 }
 
 /** Step 6, first half: what the longest listed copy has, this one has. */
