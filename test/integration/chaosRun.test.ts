@@ -78,7 +78,7 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
     ]);
   });
 
-  it("frees what a runner held that was killed with -9: a frozen process, a cut link, a dead service", async () => {
+  it("frees what a runner held that was killed with -9: a frozen process, a cut link, a dead service, a slow disk", async () => {
     const file = scenarioFile("abandoned", {
       ...base,
       protection: protection("p1", "d1"),
@@ -86,6 +86,7 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
         { at: "0s", fault: { kind: "stop", target: "cerebro@A/2" } },
         { at: "0s", fault: { kind: "cut", from: "A", to: "B", oneWay: true } },
         { at: "0s", fault: { kind: "kill", target: "cerebro@B/1", for: "1h" } },
+        { at: "0s", fault: { kind: "disk", target: "stargate@A/1", does: "slowSync", by: "20ms" } },
       ],
     });
     const { processes } = await cli.statusWhen(dir, (status) =>
@@ -96,13 +97,17 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
     const said: string[] = [];
     runner.stderr?.on("data", (part: Buffer) => said.push(part.toString()));
     const done = (): number => said.join("").match(/^\[ .*\(/gm)?.length ?? 0;
-    await until(() => done() === 3, 60_000, `three faults: ${said.join("")}`);
+    await until(() => done() === 4, 60_000, `four faults: ${said.join("")}`);
     expect(isFrozen(pid)).toBe(true);
+    const isDiskSlow = (): boolean =>
+      existsSync(join(dir, "state/genesis/stargate@A.1.disk-fault"));
+    expect(isDiskSlow()).toBe(true);
     expect(await links()).toEqual(["A"]);
     const ended = new Promise((resolve) => runner.on("close", resolve));
     runner.kill("SIGKILL");
     await ended;
     await until(() => !isFrozen(pid), WHOLE_AGAIN_MS, "the frozen process goes on");
+    await until(() => !isDiskSlow(), WHOLE_AGAIN_MS, "the disk is whole");
     const startedMs = performance.now();
     while ((await links()).length > 0)
       expect(performance.now() - startedMs).toBeLessThan(WHOLE_AGAIN_MS);
