@@ -38,11 +38,7 @@ function auditPart(one: Audited): string {
     countTable(audit),
     audit.problems.length === 0
       ? ""
-      : folded(
-          "Bad blocks",
-          el("ul", { class: "plain" }, ...audit.problems.map(problem)),
-          !audit.ok,
-        ),
+      : folded("Bad blocks", el("ul", { class: "plain" }, ...audit.problems.map(problem)), "open"),
     mapsPart(audit),
   );
 }
@@ -156,5 +152,9 @@ function mapsPart(audit: Audit): string {
       marks.filter((one) => one.vdisk === map.vdisk),
     ),
   );
-  return folded("Block map of each vDisk", mapLegend(audit.maps) + maps.join(""), !audit.ok);
+  return folded(
+    "Block map of each vDisk",
+    mapLegend(audit.maps) + maps.join(""),
+    audit.ok ? "quiet" : "open",
+  );
 }

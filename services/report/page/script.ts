@@ -47,6 +47,6 @@ export const script = `(() => {
     });
   }
   addEventListener("beforeprint", () => {
-    for (const one of document.querySelectorAll("details")) one.open = true;
+    for (const one of document.querySelectorAll("details:not(.quiet)")) one.open = true;
   });
 })();`;

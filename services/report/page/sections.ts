@@ -112,7 +112,7 @@ export function eventList(result: RunResult): string {
   const heads = ["#", "at", "lasted", "what", "struck"];
   const body = table(heads, rows, ["right", "right", "right", "", ""]);
   const title = `Faults and actions (${rows.length})`;
-  return rows.length === 0 ? "" : folded(title, body, rows.length <= 20);
+  return rows.length === 0 ? "" : folded(title, body, rows.length <= 20 ? "open" : "closed");
 }
 
 export function jobTable(result: RunResult): string {
@@ -160,10 +160,10 @@ export function section(title: string, id: string, ...body: readonly string[]): 
   return el("section", { id }, el("h2", {}, escaped(title)), ...body);
 }
 
-/** A section that can be closed; one that is not open is opened on paper by the style. */
-export function folded(title: string, body: string, isOpen: boolean): string {
-  const open = isOpen ? { open: "" } : {};
-  return el("details", open, el("summary", {}, escaped(title)), body);
+/** A part that can be closed. One that is closed and quiet is left out on paper, others are opened there. */
+export function folded(title: string, body: string, state: "open" | "closed" | "quiet"): string {
+  const attributes = { open: { open: "" }, closed: {}, quiet: { class: "quiet" } }[state];
+  return el("details", attributes, el("summary", {}, escaped(title)), body);
 }
 
 /** A table that scrolls by itself where it is too wide. @param aligned class of each column */

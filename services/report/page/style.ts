@@ -121,12 +121,16 @@ dd{font-size:17px}
 .audit{padding:12px}`;
 
 const PAPER = `
-body{font-size:11pt}
+body{font-size:10pt}
 main{max-width:none;padding:0}
-section,article,.verdicts li,figure{break-inside:avoid}
-#audits{break-inside:auto}
+.verdicts li,figure,tr,.witness,header{break-inside:avoid}
+h2,h3,figcaption{break-after:avoid}
+h2{margin-top:18px}
+#timeline{break-before:page}
+.chart{max-height:170mm;width:auto;max-width:100%;margin:0 auto}
 details>summary{list-style:none}
-details::details-content{content-visibility:visible;display:block}
+details:not(.quiet)::details-content{content-visibility:visible;display:block}
+details.quiet{display:none}
 pre{white-space:pre-wrap}
 #values,.cursor,.hint{display:none}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}`;
