@@ -19,7 +19,7 @@ const VERDICTS = {
 export function header(result: RunResult): string {
   const { scenario, startedAtMs } = result;
   const outcome = result.ok
-    ? el("p", { class: "outcome good" }, "✓ every promise held")
+    ? el("p", { class: "outcome good" }, "✓ good: every asserted promise held")
     : el("p", { class: "outcome bad" }, escaped(`✗ ${failureOf(result)}`));
   return el(
     "header",
