@@ -6,13 +6,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseResult } from "../../services/report/index.ts";
 import { LabCli, until } from "./labCli.ts";
 
-interface Report {
-  readonly ok: boolean;
-  readonly events: readonly { readonly problem: string; readonly struck: readonly string[] }[];
-  readonly verdicts: readonly { readonly invariant: string; readonly verdict: string }[];
-}
 interface Links {
   readonly links: readonly { readonly from: string; readonly cut: boolean }[];
 }
@@ -137,8 +133,9 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
         { at: "3s", fault: { kind: "stop", target: "cerebro@A:random", for: "1s" } },
       ],
     });
-    const run = await cli.run("chaos", "run", file, "--json", ...at);
-    const report = JSON.parse(run.stdout) as Report;
+    const folder = join(cli.base, "report");
+    const run = await cli.run("chaos", "run", file, "--json", "--report", folder, ...at);
+    const report = parseResult(JSON.parse(run.stdout));
     expect(report.events.map((step) => step.problem)).toEqual(["", "", ""]);
     const asserted = report.verdicts.filter((one) => base.assert.includes(one.invariant));
     expect(
@@ -146,6 +143,15 @@ describe.runIf(existsSync("/proc/self/status"))("chaos on a real lab", () => {
       run.stdout,
     ).toEqual(asserted.map(() => "held"));
     expect(run.status).toBe(0);
+    expect(parseResult(JSON.parse(readFileSync(join(folder, "result.json"), "utf8")))).toEqual(
+      report,
+    );
+    expect(readFileSync(join(folder, "report.html"), "utf8")).toContain("short");
+    expect(readFileSync(join(folder, "junit.xml"), "utf8")).toContain("<testsuite");
+    // What the run watched stands in its result.
+    expect(report.lanes.map((lane) => lane.role)).toContain("stargate.owner");
+    expect(report.workloads[0]?.intervals.length).toBeGreaterThan(3);
+    expect(report.audits.map((one) => one.of).sort()).toEqual(["copy", "source"]);
     // What is asserted but never tested is no success.
     const vacuous = scenarioFile("vacuous", {
       ...base,
