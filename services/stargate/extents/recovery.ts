@@ -9,6 +9,7 @@
  */
 
 import { AntipodeError, messageOf } from "../../base/errors.ts";
+import { MIB } from "../../base/units.ts";
 import type { DiskFile } from "../../platform/disk.ts";
 import { keyOf } from "../blockmap/fingerprints.ts";
 import { ChunkIndex } from "./chunkIndex.ts";
@@ -23,6 +24,9 @@ import {
 import { type EgroupScan, scanEgroup } from "./egroupScan.ts";
 import type { OpenEgroup } from "./egroupWriter.ts";
 import { type LoadedIndex, loadIndex, rebuildIndex, type StoreWorld } from "./indexLoad.ts";
+
+/** Written again at a time: small beside a process's memory. */
+const WRITE_AGAIN_BYTES = 4 * MIB;
 
 /** What was found wrong with a file of the store. */
 export interface EgroupDamage {
@@ -263,7 +267,7 @@ async function removeHalfMade(world: StoreWorld, egroup: number): Promise<void> 
   }
 }
 
-/** Cuts the torn tail off and syncs what a killed process may have left unsynced. */
+/** Cuts the torn tail off and makes durable what a killed process may have left unsynced. */
 async function makeSafe(
   world: StoreWorld,
   newest: Newest,
@@ -274,6 +278,8 @@ async function makeSafe(
   try {
     file = await world.disk.open(`${world.folder}/${egroupFileName(egroup)}`, "write");
     if (scan.sizeBytes !== scan.tailOffset) await file.truncate(scan.tailOffset);
+    const isFirstGroup = scan.syncedOffset <= EGROUP_HEADER_BYTES;
+    await writeAgain(file, isFirstGroup ? 0 : scan.syncedOffset, scan.tailOffset);
     await file.sync();
     await world.disk.syncDirectory(world.folder);
     return { current: { egroup, file, tailOffset: scan.tailOffset }, failure: undefined };
@@ -299,6 +305,15 @@ async function makeSafe(
     );
     return { current: undefined, failure };
   }
+}
+
+/**
+ * The last group may have met a failed sync: then it is in memory only, its pages count as clean, and no
+ * later sync writes them. Written again they are dirty like any others.
+ */
+async function writeAgain(file: DiskFile, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += WRITE_AGAIN_BYTES)
+    await file.write(at, [await file.read(at, Math.min(WRITE_AGAIN_BYTES, to - at))]);
 }
 
 /** The result of `use`, or the typed failure of opening or reading the file. */

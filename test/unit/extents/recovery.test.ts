@@ -112,6 +112,21 @@ describe("recovery of the extent store", () => {
     expect(await missingIn(await world.open(), [chunkOf(1), chunkOf(2)])).toEqual([]);
   });
 
+  it("vouches only for what is on the disk after a sync failed and the process was started again (X1, X5)", async () => {
+    const world = createExtentWorld();
+    const store = await world.open();
+    await store.put([chunkOf(1)]);
+    world.disk.fail({ operation: "sync", errno: "EIO", pathPart: "egroup" });
+    await expect(store.put([chunkOf(2)])).rejects.toMatchObject({ code: "DISK_FAILED" });
+    world.disk.killProcess();
+    world.indexes.killProcess();
+    const again = await world.open();
+    await again.put([chunkOf(2)]);
+    world.disk.crash({ mode: "lost" });
+    world.indexes.crash();
+    expect(await missingIn(await world.open(), [chunkOf(1), chunkOf(2)])).toEqual([]);
+  });
+
   it("is read only, vouches for nothing and acknowledges nothing when what it found cannot be synced (F10)", async () => {
     const world = createExtentWorld();
     const store = await world.open();
