@@ -42,6 +42,7 @@ import {
   type Stored,
   unchanged,
 } from "../state/store.ts";
+import { awaitViews, showCurrent } from "./lateViews.ts";
 import { nameTaken, setAside } from "./setAside.ts";
 import { askSource, tellSource } from "./source.ts";
 
@@ -214,6 +215,8 @@ export async function driveActivation(
       vdisks,
       warnings: begun.value.warnings,
     };
+    const hadMembers = pd.value.groups.some((group) => group.members.length > 0);
+    if (hadMembers) await awaitViews(site, vdisks);
     try {
       await becomeActive(site, term, pd, begun, result);
     } catch (error) {
@@ -250,12 +253,7 @@ async function makeClone(site: Site, disk: ActivationDisk): Promise<string> {
     return made.id;
   } catch (error) {
     if (codeOf(error) !== "VDISK_EXISTS") throw error;
-    const found = await callStargate(
-      site,
-      VdiskService.showVdisk,
-      { name: disk.vdiskName },
-      VDISK_DEADLINE_MS,
-    );
+    const found = await showCurrent(site, disk.vdiskName);
     const ours =
       found.root === disk.root && found.sizeBytes === disk.sizeBytes && found.drainedLsn === 0;
     if (!ours) throw nameTaken(disk.vdiskName);

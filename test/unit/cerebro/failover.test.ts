@@ -142,7 +142,11 @@ describe("activation", () => {
     for (const { root } of recoveryPoints.at(-1)?.disks ?? [])
       world.a.stargate.learn(root, world.b.stargate.contentOf(root));
 
+    // One Stargate goes on showing the old vDisk under the name for a while; nobody is told before it ends.
+    const lateUntilMs = world.clock.now() + 3000;
+    world.a.stargate.lateUntilMs.set(2, lateUntilMs);
     const back = await world.a.call(CerebroService.activate, { ...activate, force: true });
+    expect(world.clock.now()).toBeGreaterThanOrEqual(lateUntilMs);
     expect(back.warnings.slice(1)).toEqual(
       ["v1", "v2"].map(
         (name) =>

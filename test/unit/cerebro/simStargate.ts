@@ -70,6 +70,8 @@ export class SimSite {
   shipments = 0;
   /** The target misses what the base of a shipment promised: it refuses the nodes above. */
   targetLacksBase = false;
+  /** CVMs whose view is late: until when they show the first vDisk that had a name. */
+  readonly lateUntilMs = new Map<number, number>();
   /** Milliseconds that an extent takes to ship. */
   extentMs = EXTENT_MS;
   readonly #options: SimSiteOptions;
@@ -157,6 +159,13 @@ export class SimSite {
     const found = [...this.vdisks.values()].findLast((vdisk) => vdisk.name === name);
     if (found === undefined) throw new AntipodeError("VDISK_NOT_FOUND", `no vDisk ${name}`);
     return found;
+  }
+
+  /** The vDisk of a name as a CVM's view has it. */
+  seenAt(cvm: number, name: string): SimVdisk {
+    const isLate = (this.lateUntilMs.get(cvm) ?? 0) > this.#options.clock.now();
+    const first = [...this.vdisks.values()].find((vdisk) => vdisk.name === name);
+    return isLate && first !== undefined ? first : this.vdisk(name);
   }
 
   contentOf(root: string): readonly string[] {

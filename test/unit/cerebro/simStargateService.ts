@@ -53,7 +53,7 @@ function cutBindings({ site, cvm }: SimStargate): readonly Binding[] {
   ];
 }
 
-function vdiskBindings({ site }: SimStargate): readonly Binding[] {
+function vdiskBindings({ site, cvm }: SimStargate): readonly Binding[] {
   return [
     serveUnary(VdiskService.createContainer, async (container) => {
       await site.createContainer(container);
@@ -63,7 +63,7 @@ function vdiskBindings({ site }: SimStargate): readonly Binding[] {
       vdiskMessage(await site.createVdisk(name, sizeBytes, root), root),
     ),
     serveUnary(VdiskService.showVdisk, ({ name }) => {
-      const vdisk = site.vdisk(name);
+      const vdisk = site.seenAt(cvm, name);
       return Promise.resolve(vdiskMessage(vdisk, site.rootOf(vdisk.extents)));
     }),
   ];
