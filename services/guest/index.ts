@@ -16,7 +16,6 @@ export {
 export { readDisk, writeDisk } from "./diskStream.ts";
 export { partSeed, type Slot } from "./generator.ts";
 export type { History, HistoryWrite } from "./history.ts";
-export { createImageReader } from "./imageReader.ts";
 export { loadJournal } from "./journal.ts";
 export { connectNbd, listNbdExports } from "./nbdClient.ts";
 export type { NbdClient, NbdClientOptions } from "./nbdConnection.ts";
