@@ -88,15 +88,19 @@ describe("chunks on the wire (P5)", () => {
     expect(replication().wireRepeatedBytes).toBe(CHUNK_BYTES);
   });
 
-  it("may be sent again to a target whose machines failed", async () => {
-    const { recorder, lane, replication } = await observed();
+  it("may be sent again to a target whose machines failed, if it says that it lacks them", async () => {
+    const { recorder, lane, chunk, replication } = await observed();
     lane(1).send(1, "answered");
     const from = recorder.instant();
     const fault = { kind: "F3", what: "powerLoss", sites: ["B"], link: undefined, from };
     recorder.faults.push({ ...fault, until: recorder.instant() });
-    lane(2).send(1, "answered");
+    const other = lane(2);
+    other.ask(chunk(1).fingerprint, false);
+    other.send(1, "answered");
     const { wireRepeatedBytes, interruptions } = replication();
     expect([wireRepeatedBytes, interruptions.length]).toEqual([0, 1]);
+    other.send(1, "answered");
+    expect(replication().wireRepeatedBytes).toBe(CHUNK_BYTES);
   });
 });
 

@@ -3,9 +3,9 @@
  * (P5): stored bytes of all attempts, and those of them that were sent in vain, although the target had
  * answered that it has the chunk before the sender asked for it.
  *
- * Two ships may carry one chunk at once, and an answer may be lost: whoever asks before the first answer is
- * there, or sends after it was told that the chunk is absent, sends in good faith. A target whose machines
- * failed may have to be sent a chunk again; faults of its own are told apart by whoever reads this.
+ * Two ships may carry one chunk at once, and an answer may be lost: whoever was told that a chunk is absent,
+ * before it was known to have arrived, sends it in good faith, once. A target whose machines failed may say
+ * that it lacks what it had; whoever reads this knows of its faults.
  */
 
 import { toHex } from "../../../services/base/bytes.ts";
@@ -32,6 +32,16 @@ interface Sending {
   readonly at: Instant;
   /** When the target had answered that it has it, and it was sent all the same. */
   readonly hadSince: Instant | undefined;
+  /** Because the target said after that that it lacks it. */
+  readonly wasLost: boolean;
+}
+
+/** What a sending process was told of a chunk. */
+interface Told {
+  /** How often that it is absent, less the sendings since then that arrived. */
+  absentCount: number;
+  /** When it asked last and was told so. */
+  askedAt: Instant;
 }
 
 export interface WireCount {
@@ -47,8 +57,8 @@ interface Lane {
   readonly sendings: Sending[];
   /** Since when the target is known to have a chunk. */
   readonly arrived: Map<string, Instant>;
-  /** By sending process and chunk: when it asked last and was told that it is absent. */
-  readonly absent: Map<string, Instant>;
+  /** By sending process and chunk. */
+  readonly told: Map<string, Told>;
 }
 
 export class WireLog {
@@ -84,11 +94,11 @@ export class WireLog {
         const now = this.#recorder.instant();
         for (const fingerprint of request.sent) {
           if (!lane.arrived.has(fingerprint)) lane.arrived.set(fingerprint, now);
-          // What it was told once is good for one sending that arrives.
-          lane.absent.delete(`${call.process}/${fingerprint}`);
+          const told = lane.told.get(`${call.process}/${fingerprint}`);
+          if (told !== undefined) told.absentCount -= 1;
         }
         for (const [index, fingerprint] of request.asked.entries())
-          if (present[index] === 0) lane.absent.set(`${call.process}/${fingerprint}`, request.at);
+          if (present[index] === 0) noteAbsent(lane, `${call.process}/${fingerprint}`, request.at);
       },
     };
   }
@@ -104,13 +114,14 @@ export class WireLog {
   ): WireCount {
     const seen = new Set<string>();
     const count = { payloadBytes: 0, distinctBytes: 0, repeatedBytes: 0 };
-    for (const { fingerprint, bytes, at, hadSince } of this.#laneOf(sites.from, sites.to)
-      .sendings) {
+    for (const sending of this.#laneOf(sites.from, sites.to).sendings) {
+      const { fingerprint, bytes, at, hadSince, wasLost } = sending;
       if (at.order < span.first || at.order > span.last) continue;
       count.payloadBytes += bytes;
       if (!seen.has(fingerprint)) count.distinctBytes += bytes;
       seen.add(fingerprint);
-      if (hadSince !== undefined && !isExcused(hadSince, at)) count.repeatedBytes += bytes;
+      if (hadSince === undefined || (wasLost && isExcused(hadSince, at))) continue;
+      count.repeatedBytes += bytes;
     }
     return count;
   }
@@ -119,12 +130,12 @@ export class WireLog {
     return decodePack(this.#codec, pack, FRAME_CHUNKS_MAX).map((chunk) => {
       const fingerprint = toHex(chunk.fingerprint);
       const arrived = lane.arrived.get(fingerprint);
-      const asked = lane.absent.get(`${process}/${fingerprint}`);
-      const isInVain =
-        arrived !== undefined && (asked === undefined || asked.order > arrived.order);
+      const told = lane.told.get(`${process}/${fingerprint}`);
+      const isTold = told !== undefined && told.absentCount > 0;
+      const wasLost = isTold && arrived !== undefined && told.askedAt.order > arrived.order;
       lane.sendings.push({
-        ...{ fingerprint, at, bytes: chunk.stored.length },
-        hadSince: isInVain ? arrived : undefined,
+        ...{ fingerprint, at, bytes: chunk.stored.length, wasLost },
+        hadSince: isTold && !wasLost ? undefined : arrived,
       });
       return fingerprint;
     });
@@ -135,11 +146,16 @@ export class WireLog {
     const lane = this.#lanes.get(key) ?? {
       ...{ from, to, sendings: [] },
       arrived: new Map<string, Instant>(),
-      absent: new Map<string, Instant>(),
+      told: new Map<string, Told>(),
     };
     this.#lanes.set(key, lane);
     return lane;
   }
+}
+
+function noteAbsent({ told }: Lane, key: string, at: Instant): void {
+  const before = told.get(key);
+  told.set(key, { absentCount: Math.max(0, before?.absentCount ?? 0) + 1, askedAt: at });
 }
 
 function siteOf(host: string): string {
