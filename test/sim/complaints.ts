@@ -7,13 +7,16 @@ import { AntipodeError, messageOf } from "../../services/base/errors.ts";
 import type { FaultRecord, Verdict } from "./check/contracts.ts";
 import type { World } from "./world/world.ts";
 
+/** A disk that lies: torn, rotten, stale and misdirected sectors. */
+const LIES = ["F5", "F7", "F8"];
 /** Classes of faults that explain an error in a log: a disk that fails or lies is a human's business. */
 const EXPLAINED: Readonly<Record<string, readonly string[]>> = {
   "extents.disk-failed": ["F9", "F10"],
-  "extents.egroup-corrupt": ["F7", "F8"],
-  "extents.index-incomplete": ["F7", "F8", "F9", "F10"],
-  "oplog.damaged": ["F7", "F8"],
+  "extents.egroup-corrupt": [...LIES, "F10"],
+  "extents.index-incomplete": [...LIES, "F9", "F10"],
+  "oplog.damaged": LIES,
   "oplog.writeFailed": ["F9", "F10"],
+  "vdisk.copyDamaged": [...LIES, "F10"],
 };
 
 /** Collects rejections that nobody handles; one run at a time in a process. */

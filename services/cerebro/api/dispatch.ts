@@ -59,7 +59,8 @@ export async function dispatch(
       const code = codeOf(error);
       if (repeated && code !== undefined && code === command.doneCode) return {};
       if (signal.aborted || code === undefined || !ASK_AGAIN.includes(code)) throw error;
-      repeated = true;
+      // While there is no leader nobody is asked: only an answer that was lost can hide a deletion.
+      repeated ||= code !== "NO_LEADER";
       const now = site.clock.now();
       // A leader that worked on it for long and then went away: the wait begins anew.
       if (now - startedAt > LEADER_WAIT_MS_MAX) lostSince = now;
