@@ -150,7 +150,8 @@ describe("guest and audit on a real lab", () => {
         return uri;
       }),
     );
-    expect(await audit("--uri", ...uris)).toEqual(both);
+    const byUri = { ...both, comparedWith: uris.join(", ") };
+    expect(await audit("--uri", ...uris)).toEqual(byUri);
     const swapped = await audit("--uri", `d1=${uris[1]}`, `d2=${uris[0]}`);
     expect([swapped.exit, swapped.verdict]).toEqual([9, "damaged"]);
   });

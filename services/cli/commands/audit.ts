@@ -17,6 +17,7 @@ import {
 import { diskAtSite, diskByUri, type NamedDisk, recordPlace } from "../guestRecord.ts";
 import { facts, table } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import { siteOf } from "../siteClient.ts";
 
 const MICROS_PER_MS = 1000;
 /** Slots between two words of progress. */
@@ -40,10 +41,10 @@ export function addAuditCommand(program: Command): void {
     summary: "compare a writer's record with what a site has: kept, lost, torn, out of order",
     more: [
       "The record is the one of `antipode guest run`. Every block of its vDisks is read at --site (the",
-      "survivor of a failover, say) and compared. By default the source counts as lost at the last",
-      "answer in the record. Exit code 0 when what is there is an exact prefix of the acknowledged",
-      "writes and the loss is within --rpo-max, 9 when not.",
-    ].join("\n"),
+      "survivor of a failover, say) and compared. By default the source counts as lost at the last answer",
+      "in the record. Exit code 0 when what is there is an exact prefix of the acknowledged writes and the",
+      "loss is within --rpo-max, 9 when not.",
+    ].join(" "),
     options: [
       ["--record <file>", "record of the writer"],
       [
@@ -99,11 +100,16 @@ async function audit(context: Context): Promise<Outcome> {
   const found = auditOf(report);
   const verdict = verdictOf(found, rpoMaxMs);
   const { runId } = journal.header;
-  const about = { record: place.file, runId, complete: journal.isComplete };
+  const about = {
+    record: place.file,
+    runId,
+    complete: journal.isComplete,
+    comparedWith: await placeOf(context),
+  };
   const bound = rpoMaxMs === undefined ? {} : { rpoMaxMs };
   return {
     json: { ...about, verdict, ...bound, ...found, ok: verdict === "prefix" },
-    text: textOf({ ...about, disks, found, verdict, rpoMaxMs }),
+    text: textOf({ ...about, found, verdict, rpoMaxMs }),
     ...(verdict === "prefix" ? {} : { exit: exitCode.checkFailed }),
   };
 }
@@ -129,6 +135,13 @@ async function disksOf(context: Context, names: readonly string[]): Promise<read
   return uris;
 }
 
+/** What the record is compared with, for people. */
+async function placeOf(context: Context): Promise<string> {
+  const uris = repeated(context.options, "uri");
+  if (uris.length > 0) return uris.join(", ");
+  return `site ${siteOf(await context.lab(), optional(context.options, "site")).name}`;
+}
+
 function targetsOf(disks: readonly NamedDisk[], name: string): ReturnType<NamedDisk["targets"]> {
   const disk = disks.find((one) => one.name === name);
   if (disk === undefined)
@@ -147,17 +160,19 @@ interface Told {
   readonly record: string;
   readonly runId: number;
   readonly complete: boolean;
-  readonly disks: readonly NamedDisk[];
+  readonly comparedWith: string;
   readonly found: Audit;
   readonly verdict: Verdict;
   readonly rpoMaxMs: number | undefined;
 }
 
-function textOf({ record, runId, complete, found, verdict, rpoMaxMs }: Told): string {
+function textOf(told: Told): string {
+  const { record, runId, complete, comparedWith, found, verdict, rpoMaxMs } = told;
   const bound = rpoMaxMs === undefined ? "" : `, ${formatDuration(rpoMaxMs)} allowed`;
   const end = complete ? "" : ", its end is missing: newest answers count as unknown";
   const lines: (readonly [string, string | number])[] = [
     ["record", `${record} (run ${runId}${end})`],
+    ["compared with", comparedWith],
     ["verdict", WORDS[verdict]],
     ["acknowledged", `${found.acknowledged} writes, ${formatBytes(found.bytes)}`],
     ["kept", found.kept],

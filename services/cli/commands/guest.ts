@@ -40,11 +40,11 @@ export function addGuestCommands(program: Command): void {
     usage: "run [vdisks...]",
     summary: "write blocks that say which write they are, and record what was acknowledged",
     more: [
-      "Overwrites the first --span bytes of each vDisk, all vDisks as one group. The record is a file",
-      "of its own, outside the lab: whatever happens to a site, `antipode audit` can say afterwards",
-      "which acknowledged writes a surviving site still has. Ends after --for, or with Ctrl-C; with the",
-      "same record it goes on later. When a site dies it goes on trying, as a guest would.",
-    ].join("\n"),
+      "Overwrites the first --span bytes of each vDisk, all vDisks as one group. The record is a file of",
+      "its own, outside the lab: whatever happens to a site, `antipode audit` can say afterwards which",
+      "acknowledged writes a surviving site still has. Ends after --for, or with Ctrl-C; with the same",
+      "record it goes on later. When a site dies it goes on trying, as a guest would.",
+    ].join(" "),
     options: [
       ["--record <file>", "where to keep the record; an existing one is gone on with"],
       [
@@ -60,7 +60,7 @@ export function addGuestCommands(program: Command): void {
     examples: [
       "guest run disk1 disk2 --record run.svwj --for 30s",
       "guest run disk1 --record run.svwj --rate 500 --site A",
-      "guest run --uri nbd://127.0.0.1:10809/disk1 --record run.svwj --for 10s",
+      "guest run --uri nbd://127.0.0.1/disk1 --record run.svwj --for 9s",
     ],
     run,
   });
