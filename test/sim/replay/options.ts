@@ -1,5 +1,6 @@
 /** What scripts/sim can be told. */
 
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
 export const USAGE = `Usage: scripts/sim [options]
@@ -12,7 +13,7 @@ Runs whole sites in one process under virtual time, one world a seed, and judges
   --until MS      virtual time with faults, in ms (default 20000); part of what a seed means
   --regression F  run the case of this file instead of seeds
   --twice         run each case twice and compare the trace hashes
-  --jobs N        run cases in N processes (default 1: in this one)
+  --jobs N        run cases in N processes (default: as many as cores; 1: in this one)
   --coverage      print every cell and error code that was not reached, and why
   --trace         print every event: MS PROCESS WHAT DETAIL
   --json          print one line of JSON a seed, and one for all of them
@@ -64,7 +65,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   const { chart } = values;
   if (chart !== undefined && !/\.(?:svg|html)$/.test(chart))
     throw new Error(`--chart takes a file name that ends with .svg or .html, not "${chart}"`);
-  const jobs = wholeNumber("--jobs", values.jobs) ?? 1;
+  const jobs = wholeNumber("--jobs", values.jobs) ?? jobsFor(values);
   if (jobs < 1 || jobs > JOBS_MAX) throw new Error(`--jobs takes 1 to ${JOBS_MAX}`);
   if (values.trace && jobs > 1)
     throw new Error("--trace needs --jobs 1: events of several runs would mix");
@@ -83,6 +84,16 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     chart,
     keep: values.keep,
   };
+}
+
+/** One case, or events in their order, need no more than one process. */
+function jobsFor(values: {
+  readonly trace: boolean;
+  readonly seeds?: string | undefined;
+  readonly minutes?: string | undefined;
+}): number {
+  const isSet = values.seeds !== undefined || values.minutes !== undefined;
+  return isSet && !values.trace ? Math.min(JOBS_MAX, availableParallelism()) : 1;
 }
 
 function wholeNumber(name: string, text: string | undefined): number | undefined {
