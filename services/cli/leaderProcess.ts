@@ -3,7 +3,7 @@
  * then nobody has it for a moment: who asks for the leader means the next one.
  */
 
-import { AntipodeError } from "../base/errors.ts";
+import { AntipodeError, codeOf } from "../base/errors.ts";
 import { callGenesis, type OpenLab, type SitePlan } from "../lab/index.ts";
 import { CerebroService } from "../platform/wire/cerebro.ts";
 import { GenesisService } from "../platform/wire/genesis.ts";
@@ -26,8 +26,7 @@ export async function leaderProcess(
   const { world, signal } = context;
   const untilMs = world.clock.now() + NEXT_LEADER_MS;
   for (;;) {
-    const plan = { service: "cerebro" } as const;
-    const { cvm } = await callSite(context, site, plan, CerebroService.leader, {});
+    const cvm = await leaderCvm(context, site);
     const { services } = await callGenesis(world, open, GenesisService.list, {}, signal);
     const leads = services.find((one) => one.id === `cerebro@${site.name}/${cvm}`);
     if (leads?.state === "running") return leads.id;
@@ -40,5 +39,17 @@ export async function leaderProcess(
         },
       );
     await world.clock.sleep(POLL_MS, signal);
+  }
+}
+
+/** CVM of the leader; 0 when there is none, or when no Cerebro answers: the only one may just have been killed. */
+async function leaderCvm(context: Context, site: SitePlan): Promise<number> {
+  try {
+    const plan = { service: "cerebro" } as const;
+    return (await callSite(context, site, plan, CerebroService.leader, {})).cvm;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "PEER_UNREACHABLE" && code !== "NO_LEADER") throw error;
+    return 0;
   }
 }

@@ -78,6 +78,17 @@ describe("the life of a lab", () => {
     },
   );
 
+  it("a leader killed just after another one is the next that leads, not nobody", async () => {
+    const kill = ["chaos", "kill", "leader@A", ...at];
+    const killed: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { services } = await cli.json<{ services: { pid: number }[] }>(...kill);
+      killed.push(...services.map(({ pid }) => pid));
+    }
+    expect(new Set(killed).size).toBe(2);
+    await cli.statusWhen(dir, allRunning);
+  });
+
   it("G7: a killed genesis is started by the next command and adopts every process", async () => {
     const before = await cli.statusWhen(dir, allRunning);
     process.kill(before.genesis.pid, "SIGKILL");
