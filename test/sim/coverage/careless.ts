@@ -21,8 +21,6 @@ const ONE_OF = 3;
 const HOME = "A";
 /** Answers that say no more than that nobody answered. */
 const NO_ANSWER: readonly ErrorCode[] = ["CANCELLED", "PEER_REFUSED"];
-/** Done is an answer as well once something broke: the site repeats a deletion whose answer it lost, and finds nothing. */
-const DONE_BEFORE = /^the deletion of no (protection domain|recovery point|remote site)$/;
 /** After this nothing of its own need be there any more. */
 const FORGETTING_FAULT = "wipeEtcd";
 
@@ -123,7 +121,7 @@ export class CarelessUser {
       return;
     }
     this.#examination.examine();
-    const isDone = DONE_BEFORE.test(what) && this.#recorder.faults.length > 0;
+    const isDone = mayBeDone === true && this.#recorder.faults.length > 0;
     if (!this.#isForgotten && !isDone) this.#examination.violate("bad-input-taken", asked, must);
   }
 

@@ -7,7 +7,7 @@ import type { ErrorCode } from "../../../services/base/errors.ts";
 import type { MemberConfig } from "../../../services/base/siteConfig.ts";
 import { MIB } from "../../../services/base/units.ts";
 import type { Method } from "../../../services/base/wire.ts";
-import { connectNbd } from "../../../services/guest/index.ts";
+import { connectNbd, type NbdClient } from "../../../services/guest/index.ts";
 import { CerebroService } from "../../../services/platform/wire/cerebro.ts";
 import { VdiskService } from "../../../services/platform/wire/stargate.ts";
 import { OUTSIDE, type World } from "../world/world.ts";
@@ -25,6 +25,11 @@ export interface WrongAsk {
   /** One of these must be the answer. */
   readonly codes: readonly ErrorCode[];
   readonly ask: (asked: Asked) => Promise<unknown>;
+  /**
+   * A deletion that a CVM repeats because an answer was lost is done when nothing is there any more
+   * (cerebro/api/dispatch.ts), so it may be said to be done.
+   */
+  readonly mayBeDone?: true;
 }
 
 /** What `ownThings` makes, and nobody else in a run. */
@@ -35,7 +40,10 @@ const EMPTY_PD = "emptypd";
 const POINT = "oddpoint";
 const NOWHERE = "nowhere";
 const BAD_NAME = "7 of 9!";
+/** A CVM whose watches are blind learns of a new thing by its next poll. */
+const NOT_SEEN_YET: readonly ErrorCode[] = ["VDISK_NOT_FOUND", "RECOVERY_POINT_NOT_FOUND"];
 const CALL_MS = 5000;
+const SECTOR_BYTES = 512;
 
 const vdisk = { name: DISK, container: BOX, sizeBytes: MIB, root: "", source: "" };
 const box = { name: BOX, replicationFactor: 1, compression: true };
@@ -54,6 +62,11 @@ const wrong = (
   ask: (asked: Asked) => Promise<unknown>,
 ): WrongAsk => ({ what, codes, ask });
 
+const wrongDeletion = (...parts: Parameters<typeof wrong>): WrongAsk => ({
+  ...wrong(...parts),
+  mayBeDone: true,
+});
+
 /** Wrong at every site at any time. */
 export const wrongAnywhere: readonly WrongAsk[] = [
   wrong(
@@ -66,6 +79,20 @@ export const wrongAnywhere: readonly WrongAsk[] = [
     ["CONTAINER_NOT_FOUND"],
     stargate(VdiskService.deleteContainer, { name: NOWHERE }),
   ),
+  wrong(
+    "99 copies of everything",
+    ["INVALID_ARGUMENT"],
+    stargate(VdiskService.createContainer, { ...box, name: "toomany", replicationFactor: 99 }),
+  ),
+  wrong(
+    "a root that is no fingerprint",
+    ["INVALID_ARGUMENT"],
+    stargate(VdiskService.locateRoot, { root: "zz" }),
+  ),
+  wrong("something that no service does", ["UNIMPLEMENTED"], ({ world, member }) => {
+    const unknown = { ...CerebroService.listPds, path: `${CerebroService.listPds.path}Backwards` };
+    return world.call(member.cerebro, unknown, {}, CALL_MS);
+  }),
   wrong(
     "a vDisk with a bad name",
     ["NAME_INVALID"],
@@ -86,18 +113,15 @@ export const wrongAnywhere: readonly WrongAsk[] = [
     ["VDISK_NOT_FOUND"],
     stargate(VdiskService.deleteVdisk, { name: NOWHERE }),
   ),
-  wrong("an export of no vDisk", ["VDISK_NOT_FOUND"], async ({ world, member }) => {
-    const net = world.network.host(OUTSIDE).net;
-    const target = { address: member.nbd, exportName: NOWHERE };
-    const client = await connectNbd({ net, clock: world.clock }, target);
-    await client.close();
-  }),
+  wrong("an export of no vDisk", ["VDISK_NOT_FOUND"], (asked) =>
+    onDisk(asked, NOWHERE, () => Promise.resolve()),
+  ),
   wrong(
     "a protection domain with a bad name",
     ["NAME_INVALID"],
     cerebro(CerebroService.createPd, ({ requestId }) => ({ name: BAD_NAME, requestId })),
   ),
-  wrong(
+  wrongDeletion(
     "the deletion of no protection domain",
     ["PD_NOT_FOUND"],
     cerebro(CerebroService.deletePd, () => ({ name: NOWHERE })),
@@ -118,6 +142,13 @@ export const wrongAnywhere: readonly WrongAsk[] = [
     cerebro(CerebroService.cancelJob, () => ({ id: NOWHERE })),
   ),
   wrong(
+    "a remote site at no address",
+    ["INVALID_ARGUMENT"],
+    cerebro(CerebroService.createRemote, ({ requestId }) => ({
+      ...{ name: NOWHERE, cerebros: [], stargates: [], containers: [], requestId },
+    })),
+  ),
+  wrongDeletion(
     "the deletion of no remote site",
     ["REMOTE_NOT_FOUND"],
     cerebro(CerebroService.deleteRemote, () => ({ name: NOWHERE })),
@@ -149,6 +180,27 @@ export const wrongAtHome: readonly WrongAsk[] = [
     cerebro(CerebroService.deletePd, () => ({ name: PD })),
   ),
   wrong(
+    "that nothing more of a vDisk that was not protected is protected",
+    ["VDISK_NOT_FOUND"],
+    cerebro(CerebroService.unprotect, () => ({ pd: EMPTY_PD, vdisks: [NOWHERE] })),
+  ),
+  wrong("a write to a recovery point", ["READ_ONLY", ...NOT_SEEN_YET], (asked) =>
+    onDisk(asked, `${DISK}@${POINT}`, (disk) => disk.write(0, new Uint8Array(SECTOR_BYTES))),
+  ),
+  wrong("a read behind a vDisk's end", ["INVALID_ARGUMENT", ...NOT_SEEN_YET], (asked) =>
+    onDisk(asked, DISK, (disk) => disk.read(MIB, SECTOR_BYTES)),
+  ),
+  wrong("a remote site again", ["REMOTE_EXISTS"], (asked) => {
+    const [other] = asked.world.sites.filter(({ members }) => !members.includes(asked.member));
+    const request = {
+      name: other?.name ?? "",
+      cerebros: other?.members.map((member) => member.cerebro) ?? [],
+      stargates: other?.members.map((member) => member.stargate) ?? [],
+      ...{ containers: [], requestId: asked.requestId },
+    };
+    return cerebro(CerebroService.createRemote, () => request)(asked);
+  }),
+  wrong(
     "a recovery point of nothing",
     ["PD_EMPTY"],
     cerebro(CerebroService.snapshot, ({ requestId }) => ({ pd: EMPTY_PD, name: "", requestId })),
@@ -158,7 +210,7 @@ export const wrongAtHome: readonly WrongAsk[] = [
     ["RECOVERY_POINT_EXISTS"],
     cerebro(CerebroService.snapshot, ({ requestId }) => ({ pd: PD, name: POINT, requestId })),
   ),
-  wrong(
+  wrongDeletion(
     "the deletion of no recovery point",
     ["RECOVERY_POINT_NOT_FOUND"],
     cerebro(CerebroService.deleteRecoveryPoint, () => ({ pd: PD, recoveryPoint: NOWHERE })),
@@ -178,6 +230,22 @@ export const wrongAtHome: readonly WrongAsk[] = [
     })),
   ),
 ];
+
+/** On an open export, which is closed whatever comes. */
+async function onDisk(
+  { world, member }: Asked,
+  exportName: string,
+  act: (disk: NbdClient) => Promise<unknown>,
+): Promise<void> {
+  const { net } = world.network.host(OUTSIDE);
+  const target = { address: member.nbd, exportName };
+  const disk = await connectNbd({ net, clock: world.clock }, target);
+  try {
+    await act(disk);
+  } finally {
+    await disk.close();
+  }
+}
 
 /** Makes the things that `wrongAtHome` needs, one after the other; each may be asked for again. */
 export const ownThings: readonly ((asked: Asked) => Promise<unknown>)[] = [
