@@ -26,6 +26,11 @@ export interface BlockDevice {
   flush(): Promise<void>;
   /** Runs that cover exactly the range, neighbours of different kind. */
   runs(offset: number, length: number): Promise<readonly BlockRun[]>;
+  /**
+   * The client asks for nothing more, and may already have gone on elsewhere: what is under way ends or
+   * fails, and is not begun again.
+   */
+  onLeaving?(): void;
   /** The client went away. */
   close(): Promise<void>;
 }

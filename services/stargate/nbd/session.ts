@@ -71,6 +71,7 @@ export class NbdSession {
     this.#phase = "leaving";
     this.#parts.log.debug({ event: "nbd.leaving", reason }, "nbd connection is ending");
     this.#transmission?.stop();
+    this.#open?.device.onLeaving?.();
     // Read on (and drop) what still comes: a paused connection would not notice that it was closed.
     this.#parts.connection.resume();
     this.#finish();
@@ -178,6 +179,7 @@ export class NbdSession {
     this.#phase = "gone";
     this.#timer.cancel();
     this.#transmission?.abandon();
+    this.#open?.device.onLeaving?.();
     this.#finish();
   }
 

@@ -115,6 +115,7 @@ class VdiskDevice implements BlockDevice {
   readonly sizeBytes: number;
   readonly #world: DevicesWorld;
   readonly #id: string;
+  #isClientLeaving = false;
 
   constructor(world: DevicesWorld, record: VdiskRecord) {
     this.#world = world;
@@ -173,6 +174,10 @@ class VdiskDevice implements BlockDevice {
     );
   }
 
+  onLeaving(): void {
+    this.#isClientLeaving = true;
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }
@@ -225,6 +230,8 @@ class VdiskDevice implements BlockDevice {
         untilMs ??= clock.now() + IO_RETRY_MS;
         if (clock.now() >= untilMs) throw error;
         await clock.sleep(pauseMs);
+        // It may have written there again through another front-end: a late repetition would undo that (P1).
+        if (this.#isClientLeaving) throw error;
         pauseMs = Math.min(IO_RETRY_PAUSE_MS_MAX, pauseMs * 2);
       }
     }
