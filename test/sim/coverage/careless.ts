@@ -121,8 +121,9 @@ export class CarelessUser {
       return;
     }
     this.#examination.examine();
-    const isDone = mayBeDone === true && this.#recorder.faults.length > 0;
-    if (!this.#isForgotten && !isDone) this.#examination.violate("bad-input-taken", asked, must);
+    // A site that was lost and came back loses answers too, without any fault of the schedule.
+    if (this.#isForgotten || mayBeDone === true) return;
+    this.#examination.violate("bad-input-taken", asked, must);
   }
 
   #askedOf(name: string): Asked {
