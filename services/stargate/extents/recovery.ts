@@ -4,8 +4,8 @@
  *
  * Afterwards every sound record is in the index, every indexed record is durable (a killed process may
  * have left records that were never synced), and the newest egroup ends at its last sound record or is
- * not appended to any more. Only an egroup of a format that this version does not know, or an index
- * that can be neither written nor kept in memory, ends the opening with an error.
+ * not appended to any more. Only an egroup of a format that this version does not know, an index that can
+ * be neither written nor kept in memory, or a disk too full to write in place, ends the opening with an error.
  */
 
 import { AntipodeError, messageOf } from "../../base/errors.ts";
@@ -76,7 +76,7 @@ interface Newest {
 /**
  * Recovers the store in `world.folder`.
  * @throws AntipodeError `FORMAT_UNSUPPORTED` before anything was changed; `DISK_FAILED` when the folder
- * cannot be read; `DISK_FULL` when a rebuilt index does not fit
+ * cannot be read; `DISK_FULL` when a rebuilt index, or the last group written again, does not fit
  */
 export async function recoverStore(world: StoreWorld): Promise<Recovered> {
   await world.disk.makeFolder(world.folder);
@@ -285,6 +285,11 @@ async function makeSafe(
     return { current: { egroup, file, tailOffset: scan.tailOffset }, failure: undefined };
   } catch (error) {
     if (!(error instanceof AntipodeError)) throw error;
+    // Some file systems need room to write in place. Without it nothing is known of the disk: no opening yet.
+    if (error.code === "DISK_FULL") {
+      await file?.close();
+      throw error;
+    }
     // F10: reads can go on; what lies after the watermark is served but may not be durable.
     index.distrust("the newest egroup could not be synced");
     world.log.error(

@@ -70,7 +70,16 @@ async function runSteps(steps: readonly Step[]): Promise<void> {
   /** Numbers of chunks that are acknowledged; rot can take any of them, `rotCount` at most. */
   const model = new Set<number>();
   let rotCount = 0;
-  let store: LocalStore = await world.open(small);
+  /** A full disk may keep the store from opening; it is opened again, as genesis starts the process again. */
+  const open = async (): Promise<LocalStore> => {
+    try {
+      return await world.open(small);
+    } catch (error) {
+      if (!(error instanceof AntipodeError) || error.code !== "DISK_FULL") throw error;
+      return open();
+    }
+  };
+  let store: LocalStore = await open();
 
   const check = async (): Promise<void> => {
     const numbers = [...model];
@@ -122,21 +131,21 @@ async function runSteps(steps: readonly Step[]): Promise<void> {
       case "kill":
         world.disk.killProcess();
         world.indexes.killProcess();
-        store = await world.open(small);
+        store = await open();
         break;
       case "power":
         world.disk.crash({ mode: now.mode, prng: createPrng(now.seed) });
         world.indexes.crash(createPrng(now.seed));
-        store = await world.open(small);
+        store = await open();
         break;
       case "restart":
         await store.close();
-        store = await world.open(small);
+        store = await open();
         break;
       case "loseIndex":
         await store.close();
         await world.indexes.destroy("extents/index");
-        store = await world.open(small);
+        store = await open();
         break;
     }
   await check();
