@@ -17,7 +17,7 @@ import { childPool } from "./replay/pool.ts";
 import { Summary } from "./replay/summary.ts";
 import { drawnCase, violationText } from "./replay/trial.ts";
 
-const SEEDS = Number(process.env["ANTIPODE_SEEDS"] ?? 24);
+const SEEDS = Number(process.env["ANTIPODE_SEEDS"] ?? 300);
 const FIRST_SEED = Number(process.env["ANTIPODE_SEED"] ?? 1);
 /** Most worlds are short, for more of them; one in ten has the time that a seed has by default. */
 const SHORT_MS = 5000;

@@ -136,12 +136,12 @@ describe("a set of runs", () => {
     expect(setOf(SEEDS_MIN).isGood).toBe(true);
   });
 
-  it.each(sometimes.map(({ counters }) => counters[0] ?? ""))(
-    "is vacuous when it never saw: %s",
-    (name) => {
+  it.each(sometimes.map(({ counters, fromSeeds }) => [counters[0] ?? "", fromSeeds] as const))(
+    "is vacuous when it never saw: %s, in %i seeds",
+    (name, fromSeeds) => {
       const counters = { ...seen, [name]: 0 };
-      expect(neverSeen(counters, SEEDS_MIN).map((one) => one.counters)).toEqual([[name]]);
-      const summary = setOf(SEEDS_MIN, { counters });
+      expect(neverSeen(counters, fromSeeds).map((one) => one.counters)).toEqual([[name]]);
+      const summary = setOf(fromSeeds, { counters });
       expect(summary.isGood).toBe(false);
       expect(summary.lines().join("\n")).toContain(name);
     },
