@@ -1,6 +1,7 @@
 /** After the last fault was healed: everything that has to come to an end, and when it did (P9). */
 
 import { AntipodeError, codeOf } from "../../services/base/errors.ts";
+import { isEnded } from "../../services/base/jobStates.ts";
 import { CerebroService } from "../../services/platform/wire/cerebro.ts";
 import { VdiskService } from "../../services/platform/wire/stargate.ts";
 import type { Act, ActWorld } from "./act.ts";
@@ -12,7 +13,6 @@ import { memberOf } from "./world/world.ts";
 const POLL_MS = 250;
 /** Writes acknowledged after healing before they count as going on. */
 const WRITES_MIN = 5;
-const ENDED: ReadonlySet<string> = new Set(["DONE", "FAILED", "CANCELLED"]);
 
 export interface ConvergeOptions extends ActWorld {
   /** Under way; its operator begins nothing more. */
@@ -116,7 +116,7 @@ function jobsDone(act: Act): Probe {
   return async () => {
     const own = new Set(act.operator.replications.map(({ jobId }) => jobId));
     const open = (await act.port.listJobs()).filter(
-      ({ id, state }) => state !== "DONE" && (own.has(id) || !ENDED.has(state)),
+      ({ id, state }) => state !== "DONE" && (own.has(id) || !isEnded(state)),
     );
     const states = open.map(({ state, waiting, errorCode }) => `${state} ${waiting}${errorCode}`);
     return open.length === 0 ? undefined : states.join("; ");

@@ -5,6 +5,7 @@
 
 import { assert } from "../../base/assert.ts";
 import { AntipodeError, messageOf } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { ownMember } from "../../base/siteConfig.ts";
 import type { Infer } from "../../base/wire.ts";
 import { type Binding, type RpcStream, serveStream, serveUnary } from "../../platform/rpc.ts";
@@ -27,7 +28,6 @@ import { callRemote } from "../remote/client.ts";
 import { loadSiteKey } from "../remote/identity.ts";
 import { publicKeyOf, readPeer, readRemote } from "../remote/remotes.ts";
 import type { Board, BoardJob } from "../replication/board.ts";
-import { isEnded } from "../replication/jobMachine.ts";
 import { type JobProgress, jobView, readJob } from "../replication/jobs.ts";
 import { memberOf, type Site } from "../site.ts";
 import {

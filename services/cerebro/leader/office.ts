@@ -6,6 +6,7 @@
 
 import { InvariantViolation } from "../../base/assert.ts";
 import { codeOf } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
 import { driveActivation } from "../activation/activate.ts";
@@ -21,7 +22,6 @@ import { callRemote, meet, senderOf } from "../remote/client.ts";
 import type { SiteKey } from "../remote/identity.ts";
 import type { Board } from "../replication/board.ts";
 import { driveJob } from "../replication/driver.ts";
-import { isEnded } from "../replication/jobMachine.ts";
 import type { Site } from "../site.ts";
 import { KeyedQueue } from "../state/keyedQueue.ts";
 import {

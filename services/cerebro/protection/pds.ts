@@ -5,11 +5,11 @@
 
 import { fromUtf8 } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { isName, siteKeys, type VdiskRecord } from "../../base/siteRecords.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import type { Compare, Coordinator, Operation } from "../../platform/coordinator.ts";
 import { listPoints } from "../recoveryPoints/points.ts";
-import { isEnded } from "../replication/jobMachine.ts";
 import { checkName, type Site } from "../site.ts";
 import {
   cerebroKeys,

@@ -4,8 +4,8 @@
  */
 
 import { AntipodeError } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import type { Term } from "../../platform/coordination/election.ts";
-import { isEnded } from "../replication/jobMachine.ts";
 import type { Site } from "../site.ts";
 import { cerebroKeys, type HoldRecord, type JobRecord, type PdRecord } from "../state/records.ts";
 import {

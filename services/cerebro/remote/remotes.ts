@@ -6,11 +6,11 @@
 
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { AntipodeError } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { isName } from "../../base/siteRecords.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import type { Compare, Coordinator, Operation } from "../../platform/coordinator.ts";
 import { REMOTE_ADDRESSES_MAX, REMOTES_MAX } from "../limits.ts";
-import { isEnded } from "../replication/jobMachine.ts";
 import { checkName, type Site } from "../site.ts";
 import {
   type AddressRecord,

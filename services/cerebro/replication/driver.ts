@@ -7,6 +7,7 @@
 
 import { InvariantViolation } from "../../base/assert.ts";
 import { AntipodeError, codeOf, isErrorCode, messageOf } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { emptyLedger } from "../../base/ledger.ts";
 import type { Term } from "../../platform/coordination/election.ts";
 import { RemoteCerebroService } from "../../platform/wire/remoteCerebro.ts";
@@ -37,7 +38,7 @@ import {
 } from "../state/store.ts";
 import { backoffMs, Wakeup } from "../state/wakeup.ts";
 import type { Board } from "./board.ts";
-import { isEnded, nextJobState } from "./jobMachine.ts";
+import { nextJobState } from "./jobMachine.ts";
 import { endJob, pruneJobs, totalLedger } from "./jobs.ts";
 import { spentOf } from "./ledger.ts";
 import { openTask, planJob } from "./planning.ts";

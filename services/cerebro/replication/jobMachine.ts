@@ -64,11 +64,6 @@ function ended(state: JobState): Readonly<Record<JobEvent, JobCell>> {
   };
 }
 
-/** Has the job come to its end? */
-export function isEnded(state: JobState): boolean {
-  return state === "DONE" || state === "FAILED" || state === "CANCELLED";
-}
-
 /**
  * @throws InvariantViolation when the event is impossible in the state
  */

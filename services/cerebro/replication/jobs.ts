@@ -3,6 +3,7 @@
  */
 
 import { AntipodeError, codeOf, type ErrorCode } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { addLedgers, type ByteLedger, emptyLedger } from "../../base/ledger.ts";
 import { type RecoveryPointRecord, siteKeys } from "../../base/siteRecords.ts";
 import type { Term } from "../../platform/coordination/election.ts";
@@ -30,7 +31,7 @@ import {
   type Stored,
   unchanged,
 } from "../state/store.ts";
-import { isEnded, type JobEvent, nextJobState } from "./jobMachine.ts";
+import { type JobEvent, nextJobState } from "./jobMachine.ts";
 import { settle, topLedger } from "./ledger.ts";
 import { waitingText } from "./tasks.ts";
 

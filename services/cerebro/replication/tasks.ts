@@ -4,10 +4,10 @@
  */
 
 import type { ErrorCode } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { RETRY_BACKOFF_MS, RETRY_BACKOFF_MS_MAX } from "../limits.ts";
 import type { ClaimRecord, JobDisk, JobRecord, TaskRecord } from "../state/records.ts";
 import { backoffMs } from "../state/wakeup.ts";
-import { isEnded } from "./jobMachine.ts";
 
 /** Errors that no repetition cures: the order itself is wrong. Everything else is tried again (P9). */
 const REFUSALS: readonly ErrorCode[] = [

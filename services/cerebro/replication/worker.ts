@@ -9,6 +9,7 @@
 import { InvariantViolation } from "../../base/assert.ts";
 import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
 import type { MonotonicMs } from "../../base/ids.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { addLedgers, type ByteLedger, emptyLedger } from "../../base/ledger.ts";
 import type { Timer } from "../../platform/clock.ts";
 import type { Compare } from "../../platform/coordinator.ts";
@@ -25,7 +26,6 @@ import { type ClaimRecord, cerebroKeys, type TaskRecord } from "../state/records
 import { absent, deleteKey, putRecord, type Stored, unchanged } from "../state/store.ts";
 import { backoffMs, Wakeup } from "../state/wakeup.ts";
 import type { Board, BoardJob } from "./board.ts";
-import { isEnded } from "./jobMachine.ts";
 import { spentOf } from "./ledger.ts";
 import { ship } from "./shipping.ts";
 import { claimableIn, isRefusal } from "./tasks.ts";

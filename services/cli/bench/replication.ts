@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { isEnded } from "../../base/jobStates.ts";
 import { createPrng } from "../../base/prng.ts";
 import { GIB, KIB, MIB, TIB } from "../../base/units.ts";
 import { type NbdClient, openSteadyDisk, writeDisk } from "../../guest/index.ts";
@@ -94,7 +95,7 @@ export async function benchReplication(
 async function finished(context: Context, actions: SiteActions, started: Job): Promise<Job> {
   for (;;) {
     const job = await actions.job("A", started.id);
-    if (job.state === "DONE" || job.state === "FAILED" || job.state === "CANCELLED") return job;
+    if (isEnded(job.state)) return job;
     await context.world.clock.sleep(POLL_MS, context.signal);
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { AntipodeError, messageOf } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { createPrng } from "../../base/prng.ts";
 import { formatDuration } from "../../base/units.ts";
 import {
@@ -40,7 +41,6 @@ import { Watch } from "./chaosWatch.ts";
 import { Writers } from "./chaosWriters.ts";
 
 const POLL_MS = 250;
-const ENDED: ReadonlySet<string> = new Set(["DONE", "FAILED", "CANCELLED"]);
 
 export interface ChaosRun {
   readonly context: Context;
@@ -252,7 +252,7 @@ class ScenarioRun {
     if (ill !== undefined) return `${ill.id} is ${ill.paused ? "frozen" : ill.state}`;
     for (const { site, id } of this.#jobs) {
       const job = await this.#actions.job(site, id);
-      if (!ENDED.has(job.state)) return `job ${id} is ${job.state} ${job.waiting}`.trim();
+      if (!isEnded(job.state)) return `job ${id} is ${job.state} ${job.waiting}`.trim();
     }
     return "";
   }
@@ -264,7 +264,7 @@ class ScenarioRun {
     const untilMs = this.#clock.now() + scenario.convergeMs;
     for (;;) {
       const job: Job = await this.#actions.job(from, started.id);
-      if (ENDED.has(job.state)) return job.state === "DONE";
+      if (isEnded(job.state)) return job.state === "DONE";
       if (this.#clock.now() > untilMs) return false;
       await this.#clock.sleep(POLL_MS, context.signal);
     }

@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { AntipodeError, isErrorCode } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { SitePlan } from "../../lab/index.ts";
 import { CerebroService, type Job } from "../../platform/wire/cerebro.ts";
@@ -11,7 +12,6 @@ import { createProgress } from "../progress.ts";
 import { callSite, siteOf, trySite } from "../siteClient.ts";
 
 const plan = { service: "cerebro" } as const;
-const ENDED: ReadonlySet<string> = new Set(["DONE", "FAILED", "CANCELLED"]);
 /** A watch that says nothing for this long is tried at another CVM. */
 const SILENCE_MS_MAX = 5000;
 
@@ -78,7 +78,7 @@ export async function watchJob(context: Context, site: SitePlan, id: string): Pr
           silence = context.world.clock.after(SILENCE_MS_MAX, stop);
           if (job === undefined) continue;
           bar.update(job.ledger?.logicalBytes ?? 0, job.totalBytes, noteOf(job));
-          if (ENDED.has(job.state)) return job;
+          if (isEnded(job.state)) return job;
         }
         throw new AntipodeError("PEER_UNREACHABLE", "the watch ended before the job", { id });
       } catch (error) {

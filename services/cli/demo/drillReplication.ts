@@ -3,6 +3,7 @@
  */
 
 import { AntipodeError } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { Job, RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import type { ReplicationReport } from "./drillReport.ts";
@@ -58,7 +59,7 @@ async function follow(
         job.totalBytes,
         `sent ${formatBytes(job.ledger?.wireBytes ?? 0)}`,
       );
-      if (job.state === "DONE" || job.state === "FAILED" || job.state === "CANCELLED") {
+      if (isEnded(job.state)) {
         if (kill)
           run.check(
             `the leader was killed in the middle of the replication of ${name}`,

@@ -6,6 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { AntipodeError } from "../../../services/base/errors.ts";
+import { isEnded } from "../../../services/base/jobStates.ts";
 import { createPrng } from "../../../services/base/prng.ts";
 import { KIB, MIB } from "../../../services/base/units.ts";
 import type { Method } from "../../../services/base/wire.ts";
@@ -74,7 +75,7 @@ async function replicate(world: World, pointId: string): Promise<Job | undefined
   for (;;) {
     const { jobs } = await insist(world, "A", CerebroService.listJobs, {});
     const now = jobs.find(({ id }) => id === job?.id);
-    if (now === undefined || ["DONE", "FAILED", "CANCELLED"].includes(now.state)) return now;
+    if (now === undefined || isEnded(now.state)) return now;
     await world.clock.sleep(RETRY_MS);
   }
 }

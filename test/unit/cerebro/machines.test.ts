@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isEnded } from "../../../services/base/jobStates.ts";
 import { emptyLedger } from "../../../services/base/ledger.ts";
 import type { RecoveryPointRecord } from "../../../services/base/siteRecords.ts";
 import { MIB } from "../../../services/base/units.ts";
@@ -11,11 +12,7 @@ import {
   removeMembers,
 } from "../../../services/cerebro/protection/groups.ts";
 import { mustYield, pdTable } from "../../../services/cerebro/protection/pdMachine.ts";
-import {
-  isEnded,
-  jobTable,
-  nextJobState,
-} from "../../../services/cerebro/replication/jobMachine.ts";
+import { jobTable, nextJobState } from "../../../services/cerebro/replication/jobMachine.ts";
 import { settle, spentOf } from "../../../services/cerebro/replication/ledger.ts";
 import {
   addressBytesOf,

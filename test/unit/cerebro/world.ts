@@ -4,6 +4,7 @@
  * two of its steps: a step is a call to etcd or to another process.
  */
 
+import { isEnded } from "../../../services/base/jobStates.ts";
 import { createPrng } from "../../../services/base/prng.ts";
 import { type CvmConfig, parseCvmConfig } from "../../../services/base/siteConfig.ts";
 import type { Method } from "../../../services/base/wire.ts";
@@ -257,10 +258,9 @@ export async function createWorld(): Promise<World> {
       });
     },
     async finish(site, jobId, cvm = 3) {
-      const ended = ["DONE", "FAILED", "CANCELLED"];
       for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += 200) {
         const { job } = await site.call(CerebroService.showJob, { id: jobId }, cvm);
-        if (job !== undefined && ended.includes(job.state)) return job;
+        if (job !== undefined && isEnded(job.state)) return job;
         await clock.tick(200);
       }
       throw new Error(`the job ${jobId} did not end`);
