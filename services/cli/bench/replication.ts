@@ -5,11 +5,9 @@
  */
 
 import { join } from "node:path";
-import { isEnded } from "../../base/jobStates.ts";
 import { createPrng } from "../../base/prng.ts";
 import { GIB, KIB, MIB, TIB } from "../../base/units.ts";
 import { type NbdClient, openSteadyDisk, writeDisk } from "../../guest/index.ts";
-import type { Job } from "../../platform/wire/cerebro.ts";
 import type { Context } from "../command.ts";
 import { imageFromMachine } from "../demo/imageSource.ts";
 import { SiteActions } from "../demo/siteActions.ts";
@@ -37,7 +35,6 @@ const CHANGE_BYTES = 64 * KIB;
 const CUTS = 5;
 /** The first one runs code that no process has run before. */
 const INCREMENTS = 3;
-const POLL_MS = 100;
 
 export async function benchReplication(
   context: Context,
@@ -60,7 +57,7 @@ export async function benchReplication(
       const point = await actions.snapshot("A", "bench");
       const before = await usageOf(context, up);
       const started = await actions.startReplication("A", "bench", point.id, "B");
-      const job = await finished(context, actions, started);
+      const job = await actions.endedJob("A", started.id);
       const after = await usageOf(context, up);
       const seconds = job.durationMs / 1000;
       const result: ReplicationResult = {
@@ -89,14 +86,6 @@ export async function benchReplication(
     return { replications, cuts };
   } finally {
     await endBenchLab(context, directory);
-  }
-}
-
-async function finished(context: Context, actions: SiteActions, started: Job): Promise<Job> {
-  for (;;) {
-    const job = await actions.job("A", started.id);
-    if (isEnded(job.state)) return job;
-    await context.world.clock.sleep(POLL_MS, context.signal);
   }
 }
 

@@ -20,7 +20,6 @@ import {
   type Scenario,
 } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab } from "../../lab/index.ts";
-import type { Job } from "../../platform/wire/cerebro.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import type { RunResult } from "../../report/index.ts";
 import type { Context } from "../command.ts";
@@ -258,16 +257,10 @@ class ScenarioRun {
   }
 
   async #replicate(from: string, pd: string, to: string): Promise<boolean> {
-    const { context, scenario } = this.#run;
-    const started = await this.#actions.startReplication(from, pd, "", to);
-    this.#noteJob({ site: from, id: started.id });
-    const untilMs = this.#clock.now() + scenario.convergeMs;
-    for (;;) {
-      const job: Job = await this.#actions.job(from, started.id);
-      if (isEnded(job.state)) return job.state === "DONE";
-      if (this.#clock.now() > untilMs) return false;
-      await this.#clock.sleep(POLL_MS, context.signal);
-    }
+    const { id } = await this.#actions.startReplication(from, pd, "", to);
+    this.#noteJob({ site: from, id });
+    const job = await this.#actions.endedJob(from, id, this.#run.scenario.convergeMs);
+    return job.state === "DONE";
   }
 
   async #examineAll(report: RunReport): Promise<readonly PdFact[]> {

@@ -1,6 +1,7 @@
 /** What a drill asks of a site: short names for the calls it makes, each safe to repeat. */
 
 import { AntipodeError } from "../../base/errors.ts";
+import { isEnded } from "../../base/jobStates.ts";
 import type { Infer } from "../../base/wire.ts";
 import type { NbdTarget } from "../../guest/index.ts";
 import { callGenesis, type OpenLab, type SitePlan } from "../../lab/index.ts";
@@ -18,6 +19,7 @@ import { callSite, newRequestId, siteOf } from "../siteClient.ts";
 const SNAPSHOT_MS = 120_000;
 const ACTIVATE_MS = 60_000;
 const SHORT_MS = 10_000;
+const JOB_POLL_MS = 100;
 const cerebro = { service: "cerebro" } as const;
 const stargate = { service: "stargate" } as const;
 
@@ -119,6 +121,17 @@ export class SiteActions {
       { id },
     );
     return there(job);
+  }
+
+  /** The job when it has ended, or as it is when the patience is over. */
+  async endedJob(site: string, id: string, patienceMs = Number.POSITIVE_INFINITY): Promise<Job> {
+    const { world, signal } = this.#context;
+    const untilMs = world.clock.now() + patienceMs;
+    for (;;) {
+      const job = await this.job(site, id);
+      if (isEnded(job.state) || world.clock.now() > untilMs) return job;
+      await world.clock.sleep(JOB_POLL_MS, signal);
+    }
   }
 
   async recoveryPoint(site: string, pd: string, recoveryPoint: string): Promise<RecoveryPoint> {
