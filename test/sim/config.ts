@@ -126,6 +126,8 @@ export interface SimConfig {
   readonly thinkMs: number;
   readonly linkDelayMs: number;
   readonly diskDelayMs: number;
+  /** A message to or from etcd takes so long on average; 0 for no time, so that nothing comes between effect and answer. */
+  readonly etcdDelayMs: number;
   /** Monotonic clocks differ from the world's by at most this part. */
   readonly clockSkewMax: number;
   /** Journals that are soon behind and keep nothing in memory. */
@@ -157,6 +159,8 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
     thinkMs: pick(prng, [20, 50, 100]),
     linkDelayMs: pick(prng, [0.5, 5, 40, 150]),
     diskDelayMs: pick(prng, [0, 0.1, 1]),
+    // Of a generator of its own: the field is younger than the others, and changes none of them.
+    etcdDelayMs: pick(createPrng(seed ^ 0xe7cd), [0, 1, 10]),
     clockSkewMax: pick(prng, [0, 0.0005, 0.02]),
     tightOplog: prng.below(3) === 0,
     untilMs,

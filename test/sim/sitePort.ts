@@ -14,7 +14,7 @@ import {
   type Job,
   type RecoveryPoint,
 } from "../../services/platform/wire/cerebro.ts";
-import type { GroupVdisk, PointVdisk, ReplicationRecord } from "./check/contracts.ts";
+import type { GroupVdisk, Instant, PointVdisk, ReplicationRecord } from "./check/contracts.ts";
 import type { Recorder } from "./record.ts";
 import type { OperatorPort } from "./workload/operatorLoad.ts";
 import { memberOf, type World } from "./world/world.ts";
@@ -145,6 +145,16 @@ export class SitePort implements OperatorPort {
     return `${this.#options.name}-${this.#requests}`;
   }
 
+  /** Without its data an etcd refuses what it would have done: that is no last word. */
+  #knewNothing(site: string, asked: Instant): boolean {
+    return this.#options.recorder.faults.some(
+      ({ what, sites, until }) =>
+        what.startsWith("wipeEtcd") &&
+        sites.includes(site) &&
+        (until === undefined || until.order > asked.order),
+    );
+  }
+
   async #insist<Q, A>(
     site: string,
     method: Method<Q, A, "unary">,
@@ -158,10 +168,12 @@ export class SitePort implements OperatorPort {
       for (let call = 0; call < CALLS_MAX; call++) {
         if (this.#isLost && site === this.#options.site) break;
         const member = memberOf(world.site(site), prng.below(world.site(site).cvms.length));
+        const asked = recorder.instant();
         try {
           return await world.call(member[service], method, request, CALL_MS);
         } catch (error) {
-          if (!(error instanceof AntipodeError) || error.retry === "never") throw error;
+          if (!(error instanceof AntipodeError)) throw error;
+          if (error.retry === "never" && !this.#knewNothing(site, asked)) throw error;
           recorder.error("operator", method.path, error);
           waiting.what = `${method.path} at ${site}: ${error.code}`;
         }

@@ -1,15 +1,16 @@
 /**
  * An etcd in memory behind the coordinator port: the embedded server's own core without log and
  * network, with the faults that etcd has shown. Passes the same conformance suite as the real
- * adapter. Several connections see one store, each with faults of its own.
+ * adapter. Several connections see one store, each with faults of its own. Calls and events take no
+ * virtual time unless a journey is given: then the effect is in the middle of a call, and what becomes of
+ * its caller or of the server meanwhile finds a request or an answer on its way.
  */
 
 import { AntipodeError } from "../../services/base/errors.ts";
 import type { Prng } from "../../services/base/prng.ts";
 import type { CoreLimits, EtcdCore } from "../../services/etcd/index.ts";
-import { inRange, type KeyRange, keyRange } from "../../services/etcd/keys.ts";
+import { keyRange } from "../../services/etcd/keys.ts";
 import {
-  byRevision,
   fromKeyValue,
   fromTxn,
   prefixRange,
@@ -17,10 +18,15 @@ import {
   translateFailure,
 } from "../../services/platform/adapters/coordinatorRequests.ts";
 import type { Clock } from "../../services/platform/clock.ts";
-import type { Coordinator, Watch, WatchHandlers } from "../../services/platform/coordinator.ts";
+import type {
+  Coordinator,
+  Transaction,
+  TransactionResult,
+  Watch,
+} from "../../services/platform/coordinator.ts";
 import { RpcStatusError } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
-import { type Event, make, RangeRequest } from "../../services/platform/wire/etcd.ts";
+import { make, RangeRequest } from "../../services/platform/wire/etcd.ts";
 import {
   type Ambiguity,
   type EtcdBackup,
@@ -28,6 +34,14 @@ import {
   emptyCore,
   restoredCore,
 } from "./fakeEtcdFaults.ts";
+import { type EtcdJourney, journeyMs } from "./fakeEtcdJourney.ts";
+import {
+  type ConnectionFaults,
+  deliver,
+  deliverLater,
+  type OpenWatch,
+  type WatchedStore,
+} from "./fakeEtcdWatches.ts";
 import type { Undo } from "./fakeFault.ts";
 
 const EXPIRY_TICK_MS = 50;
@@ -36,6 +50,11 @@ const TIMEOUT_MS = 1000;
 const SECOND_MS = 1000;
 
 export interface MemoryConnection extends Coordinator {
+  /** @param onCarriedOut told when etcd carries it out, or refuses it, whoever hears of that */
+  transact(
+    transaction: Transaction,
+    onCarriedOut?: (answer: TransactionResult) => void,
+  ): Promise<TransactionResult>;
   /** No call gets through and no event comes, until `heal`. Calls fail after a second. */
   cut(): void;
   heal(): void;
@@ -80,23 +99,15 @@ export interface MemoryEtcd {
   undoAll(): void;
 }
 
-interface OpenWatch {
-  readonly range: KeyRange;
-  readonly handlers: WatchHandlers;
-  readonly connection: Faults;
-  next: number;
-  cancelled: boolean;
-}
-
-interface Faults {
-  isCut: boolean;
-  isBlind: boolean;
-  answersToLose: number;
-  closed: boolean;
+export interface MemoryEtcdOptions {
+  readonly limits?: CoreLimits;
+  /** Time that messages take; none by default. */
+  readonly journey?: EtcdJourney;
 }
 
 /** A store at revision 1 whose leases run by this clock. */
-export function createMemoryEtcd(clock: Clock, limits?: CoreLimits): MemoryEtcd {
+export function createMemoryEtcd(clock: Clock, options: MemoryEtcdOptions = {}): MemoryEtcd {
+  const { limits, journey } = options;
   let life = 0;
   let isDelivering = false;
   const faults = new EtcdServerFaults();
@@ -104,6 +115,7 @@ export function createMemoryEtcd(clock: Clock, limits?: CoreLimits): MemoryEtcd 
     core: emptyCore(limits, life),
     clock,
     faults,
+    journey,
     watches: new Set(),
     deliverSoon,
   };
@@ -113,6 +125,10 @@ export function createMemoryEtcd(clock: Clock, limits?: CoreLimits): MemoryEtcd 
   };
   function deliverSoon(): void {
     store.core.takeEffects();
+    if (journey !== undefined) {
+      for (const watch of store.watches) deliverLater(store, watch, journey);
+      return;
+    }
     if (isDelivering) return;
     isDelivering = true;
     if (faults.watchDelayMs > 0) clock.after(faults.watchDelayMs, deliverAll);
@@ -213,21 +229,33 @@ function thaw(store: Store, requests: readonly (() => void)[], prng: Prng): void
   if (!expiresFirst) expire();
 }
 
-interface Store {
+interface Store extends WatchedStore {
   core: EtcdCore;
-  readonly clock: Clock;
-  /** Of the server; those of a connection are its own. */
-  readonly faults: EtcdServerFaults;
-  readonly watches: Set<OpenWatch>;
+  readonly journey: EtcdJourney | undefined;
   readonly deliverSoon: () => void;
 }
 
 function connect(store: Store): MemoryConnection {
-  const { clock, watches, deliverSoon } = store;
-  const faults: Faults = { isCut: false, isBlind: false, answersToLose: 0, closed: false };
+  const { clock, watches, deliverSoon, journey } = store;
+  const faults: ConnectionFaults = {
+    isCut: false,
+    isBlind: false,
+    answersToLose: 0,
+    closed: false,
+  };
 
+  const travel = async (): Promise<void> => {
+    if (journey !== undefined) await clock.sleep(journeyMs(journey));
+  };
+  const travelBack = async (): Promise<void> => {
+    await travel();
+    if (journey === undefined || !(faults.isCut || store.faults.isDown)) return;
+    await clock.sleep(TIMEOUT_MS);
+    throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the answer was lost on its way");
+  };
   const call = async <A>(decide: () => A): Promise<A> => {
     if (faults.closed) throw new AntipodeError("CANCELLED", "the connection is closed");
+    await travel();
     if (faults.isCut || store.faults.isDown || store.faults.isFrozen) {
       if (store.faults.isFrozen && !faults.isCut)
         store.faults.keepForThaw(() => {
@@ -237,10 +265,13 @@ function connect(store: Store): MemoryConnection {
       throw new AntipodeError("COORDINATOR_UNAVAILABLE", "etcd does not answer");
     }
     await Promise.resolve();
-    const answer = attempt(decide);
-    deliverSoon();
-    await Promise.resolve();
-    return answer;
+    try {
+      return attempt(decide);
+    } finally {
+      deliverSoon();
+      await Promise.resolve();
+      await travelBack();
+    }
   };
   return {
     get: (key) =>
@@ -248,15 +279,19 @@ function connect(store: Store): MemoryConnection {
         (found) => found.find((entry) => entry.key === key),
       ),
     list: (prefix) =>
-      call(() => store.core.range(make(RangeRequest, prefixRange(prefix)))).then(({ kvs }) => ({
-        entries: kvs.map(fromKeyValue),
+      call(() => ({
+        entries: store.core.range(make(RangeRequest, prefixRange(prefix))).kvs.map(fromKeyValue),
         revision: store.core.keyspace.revision,
       })),
-    async transact(transaction) {
+    async transact(transaction, onCarriedOut) {
       const fate = store.faults.fateOf();
       if (fate === "requestLost")
         throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the request was lost");
-      const result = await call(() => fromTxn(store.core.txn(toTxn(transaction), clock.now())));
+      const result = await call(() => {
+        const answer = fromTxn(store.core.txn(toTxn(transaction), clock.now()));
+        onCarriedOut?.(answer);
+        return answer;
+      });
       if (faults.answersToLose === 0 && fate === "answered") return result;
       if (fate === "answered") faults.answersToLose -= 1;
       throw new AntipodeError("COORDINATOR_UNAVAILABLE", "the answer was lost");
@@ -264,7 +299,10 @@ function connect(store: Store): MemoryConnection {
     watch(prefix, fromRevision, handlers): Watch {
       const { key, rangeEnd } = prefixRange(prefix);
       const range = keyRange(key, rangeEnd);
-      const watch = { range, handlers, connection: faults, next: fromRevision, cancelled: false };
+      const watch: OpenWatch = {
+        ...{ range, handlers, connection: faults },
+        ...{ next: fromRevision, cancelled: false, isAwaiting: false },
+      };
       watches.add(watch);
       deliverSoon();
       return {
@@ -325,32 +363,5 @@ function carryOutLate(decide: () => unknown): void {
     decide();
   } catch (error) {
     if (!(error instanceof RpcStatusError)) throw error;
-  }
-}
-
-function deliver({ core, faults, watches }: Store, watch: OpenWatch): void {
-  const { keyspace } = core;
-  const { isCut, isBlind, closed } = watch.connection;
-  if (faults.isDown || faults.isFrozen) return;
-  if (isCut || isBlind || closed || watch.next > keyspace.revision) return;
-  if (watch.next < keyspace.compactRevision) {
-    watches.delete(watch);
-    watch.handlers.onCompacted(keyspace.compactRevision);
-    return;
-  }
-  const commits = keyspace.commitsFrom(watch.next, keyspace.revision, keyspace.historyCount);
-  watch.next = keyspace.revision + 1;
-  for (const commit of commits) {
-    const events = commit.changes
-      .filter((change) => inRange(watch.range, change.now.key))
-      .map(
-        (change): Event => ({
-          type: change.now.version > 0 ? "PUT" : "DELETE",
-          kv: { ...change.now, key: Uint8Array.from(change.now.key, (c) => c.charCodeAt(0)) },
-          prevKv: undefined,
-        }),
-      );
-    for (const group of byRevision(events, 0))
-      if (!watch.cancelled) watch.handlers.onEvents(group.events, group.revision);
   }
 }

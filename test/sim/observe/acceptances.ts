@@ -9,7 +9,7 @@ import { fromUtf8 } from "../../../services/base/bytes.ts";
 import { siteKeys } from "../../../services/base/siteRecords.ts";
 import type { Infer } from "../../../services/base/wire.ts";
 import { cerebroKeys } from "../../../services/cerebro/state/records.ts";
-import type { Transaction, TransactionResult } from "../../../services/platform/coordinator.ts";
+import type { Transaction } from "../../../services/platform/coordinator.ts";
 import type {
   AppendRequest,
   AppendResponse,
@@ -28,7 +28,7 @@ import {
 import { VdiskService } from "../../../services/platform/wire/stargate.ts";
 import type { Acceptance, Instant } from "../check/contracts.ts";
 import type { Recorder } from "../record.ts";
-import type { StreamTap, TappedCall } from "../world/tap.ts";
+import type { StreamTap, TappedCall, TransactionTap } from "../world/tap.ts";
 
 /** What a Cerebro writes to etcd as the leader only; workers write tasks and claims. */
 const LEADERS_KEYS: readonly string[] = [
@@ -64,9 +64,9 @@ interface Order {
 export class AcceptanceLog {
   readonly #recorder: Recorder;
   readonly #taken: Acceptance[] = [];
-  /** The newest leader of each site. */
-  readonly #leaders = new Map<string, string>();
-  /** The newest term of a process as leader, and as owner of a vDisk. */
+  /** The newest leader of each site, once it knows that it is. */
+  readonly #leaders = new Map<string, { readonly process: string; knows: boolean }>();
+  /** The newest term of a process as leader, and as owner of a vDisk, as etcd has it. */
   readonly #terms = new Map<string, number>();
 
   constructor(recorder: Recorder) {
@@ -107,17 +107,19 @@ export class AcceptanceLog {
     };
   }
 
-  /** Counts when etcd has carried it out and told the process so. */
-  transacts(process: string, { then }: Transaction): (result: TransactionResult) => void {
-    // Until it is told, the process may own the vDisk in an epoch that nobody here knows.
-    for (const operation of then)
-      if (operation.kind === "put" && operation.key.startsWith(siteKeys.owners))
-        this.#terms.delete(termOf(process, operation.key.slice(siteKeys.owners.length)));
-    return ({ succeeded }) => {
-      if (!succeeded) return;
-      for (const operation of then)
-        if (operation.kind === "put") this.#wrote(process, operation.key, operation.value);
-      if (then.some(isLeadersWrite)) this.#wroteAsLeader(process);
+  /** Counts in etcd's order, whether or not the process hears of it. */
+  transacts(process: string, { then }: Transaction): TransactionTap {
+    return {
+      carriedOut: ({ succeeded }) => {
+        if (!succeeded) return;
+        for (const operation of then)
+          if (operation.kind === "put") this.#wrote(process, operation.key, operation.value);
+        if (then.some(isLeadersWrite)) this.#wroteAsLeader(process);
+      },
+      answered: () => {
+        const leader = this.#leaders.get(siteOf(process));
+        if (leader?.process === process) leader.knows = true;
+      },
     };
   }
 
@@ -135,7 +137,7 @@ export class AcceptanceLog {
       if (epoch !== undefined)
         this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), epoch, node: process });
     } else if (key.startsWith(ROLE_KEYS)) {
-      this.#leaders.set(site, process);
+      this.#leaders.set(site, { process, knows: false });
       this.#terms.set(process, recordOf(value).epoch);
     }
   }
@@ -192,7 +194,10 @@ export class AcceptanceLog {
       readonly sender: Sender | undefined;
     };
     if (sender === undefined) return undefined;
-    const isLeader = (): boolean => this.#leaders.get(siteOf(call.process)) === call.process;
+    const isLeader = (): boolean => {
+      const leader = this.#leaders.get(siteOf(call.process));
+      return leader?.process === call.process && leader.knows;
+    };
     if (!isLeader()) return undefined;
     const node = isForwarded ? undefined : call.peer;
     const { site, epoch } = sender;

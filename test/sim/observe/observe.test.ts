@@ -153,7 +153,9 @@ describe("epochs that were taken (P4)", () => {
     const transact = (process: string, key: string, value: object): void => {
       const put = { kind: "put", key, value: utf8(JSON.stringify(value)) } as const;
       const result = { succeeded: true, revision: 1, found: [] };
-      observer.tap.transacts(process, { when: [], then: [put] })(result);
+      const seen = observer.tap.transacts(process, { when: [], then: [put] });
+      seen.carriedOut(result);
+      seen.answered();
     };
     const judge = () =>
       checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);
@@ -170,7 +172,9 @@ describe("epochs that were taken (P4)", () => {
     const transact = (process: string, key: string, epoch: number): void => {
       const put = { kind: "put", key, value: utf8(JSON.stringify({ epoch })) } as const;
       const result = { succeeded: true, revision: 1, found: [] };
-      observer.tap.transacts(process, { when: [], then: [put] })(result);
+      const seen = observer.tap.transacts(process, { when: [], then: [put] });
+      seen.carriedOut(result);
+      seen.answered();
     };
     const judge = () =>
       checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);

@@ -139,6 +139,7 @@ export function simplerCases({ config, schedule }: Case): readonly Case[] {
     ...(config.tightOplog ? [{ tightOplog: false }] : []),
     ...lessThan(config.clockSkewMax, [0]).map((clockSkewMax) => ({ clockSkewMax })),
     ...lessThan(config.diskDelayMs, [0]).map((diskDelayMs) => ({ diskDelayMs })),
+    ...lessThan(config.etcdDelayMs, [0, 1]).map((etcdDelayMs) => ({ etcdDelayMs })),
     ...lessThan(config.linkDelayMs, [0.5]).map((linkDelayMs) => ({ linkDelayMs })),
   ];
   return changes.map((change) => {

@@ -8,6 +8,7 @@ import type { Clock } from "../../../services/platform/clock.ts";
 import type { Coordinator } from "../../../services/platform/coordinator.ts";
 import type { Disk, DiskFile } from "../../../services/platform/disk.ts";
 import type { KeyIndex, KeyIndexes } from "../../../services/platform/keyIndex.ts";
+import type { MemoryConnection } from "../../support/memoryCoordinator.ts";
 import type { Life } from "./life.ts";
 
 /** How a process's clocks differ from the world's. */
@@ -36,7 +37,7 @@ export function mortalClock(clock: Clock, life: Life, skew: ClockSkew): Clock {
 }
 
 /** etcd as the process sees it. */
-export function mortalCoordinator(real: Coordinator, life: Life): Coordinator {
+export function mortalCoordinator(real: MemoryConnection, life: Life): Coordinator {
   const detail = (transaction: Parameters<Coordinator["transact"]>[0]): string =>
     transaction.then
       .map((operation) => ("key" in operation ? operation.key : operation.prefix))
@@ -46,9 +47,9 @@ export function mortalCoordinator(real: Coordinator, life: Life): Coordinator {
     list: (prefix) => life.pass("etcd.list", prefix, () => real.list(prefix)),
     transact: (transaction) =>
       life.pass("etcd.transact", detail(transaction), async () => {
-        const told = life.tap?.transacts(life.name, transaction);
-        const result = await real.transact(transaction);
-        told?.(result);
+        const seen = life.tap?.transacts(life.name, transaction);
+        const result = await real.transact(transaction, (answer) => seen?.carriedOut(answer));
+        seen?.answered();
         return result;
       }),
     watch: (prefix, from, handlers) =>

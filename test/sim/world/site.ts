@@ -52,6 +52,8 @@ const SMALL_OPLOG: Partial<OplogLimits> = { segmentBytes: MIB, spareSegmentsMax:
 /** What all sites share. */
 export interface SharedWorld {
   readonly seed: number;
+  /** Mean of a message to or from an etcd. */
+  readonly etcdDelayMs: number;
   readonly clock: FakeClock;
   readonly network: FakeNetwork;
   readonly codec: Codec;
@@ -106,7 +108,11 @@ export function createSite(shared: SharedWorld, plan: SitePlan): SimSite {
       cerebro: { host: hostOf("cerebro", plan.name, cvm), port: CEREBRO_PORT },
     };
   });
-  const etcd = createMemoryEtcd(shared.clock);
+  const journey = {
+    meanMs: shared.etcdDelayMs,
+    prng: createPrng(seedOf(shared.seed, `etcd ${plan.name}`)),
+  };
+  const etcd = createMemoryEtcd(shared.clock, shared.etcdDelayMs > 0 ? { journey } : {});
   const cvms = members.map(({ cvm }) => createCvm({ shared, plan, etcd, members, cvm }));
   const processes = cvms.flatMap(({ stargate, cerebro }) => [stargate, cerebro]);
   return {

@@ -22,6 +22,14 @@ export interface StreamTap {
   sent(message: unknown): void;
 }
 
+/** What becomes of one transaction. */
+export interface TransactionTap {
+  /** etcd has carried it out or refused it, which nobody has heard yet. */
+  carriedOut(result: TransactionResult): void;
+  /** The process has the answer. */
+  answered(): void;
+}
+
 export interface WorldTap {
   /** A process takes a unary request; what this returns is given the answer, if there is a good one. */
   takes(call: TappedCall, request: unknown): ((answer: unknown) => void) | undefined;
@@ -29,6 +37,6 @@ export interface WorldTap {
   serves(call: TappedCall): StreamTap | undefined;
   /** A process opens a stream. */
   opens(call: TappedCall): StreamTap | undefined;
-  /** A process asks etcd for a transaction; what this returns is given the answer, if the process gets one. */
-  transacts(process: string, transaction: Transaction): (result: TransactionResult) => void;
+  /** A process asks etcd for a transaction. */
+  transacts(process: string, transaction: Transaction): TransactionTap;
 }

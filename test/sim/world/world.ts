@@ -45,6 +45,8 @@ export interface WorldPlan {
   readonly sites: readonly SitePlan[];
   /** One way, between any two sites. */
   readonly linkDelayMs: number;
+  /** Mean of a message to or from an etcd; none by default. */
+  readonly etcdDelayMs?: number;
   readonly replicationFactor: number;
   readonly onEvent?: (event: TraceEvent) => void;
   readonly tap?: WorldTap;
@@ -101,6 +103,7 @@ export async function createWorld(plan: WorldPlan): Promise<World> {
   const failures: Failure[] = [];
   const shared: SharedWorld = {
     seed: plan.seed,
+    etcdDelayMs: plan.etcdDelayMs ?? 0,
     clock,
     network,
     codec: sharedCodec,
