@@ -15,6 +15,7 @@ import { parseJson } from "../../base/checkedJson.ts";
 import { AntipodeError, errorTable, exitCode, messageOf } from "../../base/errors.ts";
 import type { Log } from "../log.ts";
 import { createClock } from "./clock.ts";
+import { compileLate } from "./compiler.ts";
 import { createLog, type LogLevel } from "./log.ts";
 
 /**
@@ -66,6 +67,7 @@ export interface ServiceProcess<Config> {
 /** Runs a service to its end, and ends the process; called once, last in `main.ts`. */
 export async function runService<Config>(main: ServiceProcess<Config>): Promise<never> {
   const { service } = main;
+  compileLate();
   let log = createLog({ level: "info", base: { service } });
   const fail = (error: unknown): never => failProcess(service, log, error);
   process.on("uncaughtException", fail);
