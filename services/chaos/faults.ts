@@ -20,20 +20,24 @@ export interface LinkEnds {
   readonly to: string;
 }
 
+/** How long a fault lasts: to the end of the run when `undefined`. */
+interface Lasting {
+  readonly forMs: number | undefined;
+  /** Then the seed draws a time from `forMs` to this; `undefined` in a time line. */
+  readonly forMsMax: number | undefined;
+}
 /** Whom a fault strikes. */
 interface Aimed {
   readonly target: Target;
   /** As it was written. */
   readonly targetText: string;
 }
-export interface ProcessFault extends Aimed {
+export interface ProcessFault extends Aimed, Lasting {
   readonly kind: "kill" | "stop" | "continue" | "restart";
-  readonly forMs: number | undefined;
 }
-export interface FailingDisk extends Aimed {
+export interface FailingDisk extends Aimed, Lasting {
   readonly kind: "disk";
   readonly disk: DiskFault;
-  readonly forMs: number | undefined;
 }
 export interface Rot extends Aimed {
   readonly kind: "rot";
@@ -44,11 +48,10 @@ export interface Rot extends Aimed {
   readonly lastCopy: boolean;
   readonly forMs: undefined;
 }
-export interface LinkFault {
+export interface LinkFault extends Lasting {
   readonly kind: "cut" | "link";
   readonly links: readonly LinkEnds[];
   readonly change: LinkChange;
-  readonly forMs: number | undefined;
 }
 export type Fault =
   | ProcessFault
@@ -75,12 +78,12 @@ export function readFault(field: JsonField, names: Names): Fault {
     case "kill":
     case "stop": {
       const { target, for: time } = fieldsOf(field, faultForms[kind]);
-      return { kind, ...readTarget(target, kind, names), forMs: time.optional(readDuration) };
+      return { kind, ...readTarget(target, kind, names), ...readTime(time) };
     }
     case "continue":
     case "restart": {
       const { target } = fieldsOf(field, faultForms[kind]);
-      return { kind, ...readTarget(target, kind, names), forMs: undefined };
+      return { kind, ...readTarget(target, kind, names), ...untilItEnds };
     }
     case "disk":
       return readFailingDisk(field, names);
@@ -90,12 +93,12 @@ export function readFault(field: JsonField, names: Names): Fault {
       const { from, to, oneWay, for: time } = fieldsOf(field, faultForms[kind]);
       const change = { latencyMs: undefined, jitterMs: undefined, bitsPerSecond: undefined };
       const links = readEnds({ from, to, oneWay }, names);
-      return { kind, links, change, forMs: time.optional(readDuration) };
+      return { kind, links, change, ...readTime(time) };
     }
     case "link": {
       const fields = fieldsOf(field, faultForms[kind]);
       const links = readEnds(fields, names);
-      return { kind, links, change: readChange(fields), forMs: fields.for.optional(readDuration) };
+      return { kind, links, change: readChange(fields), ...readTime(fields.for) };
     }
     case "heal":
       fieldsOf(field, faultForms[kind]);
@@ -118,7 +121,7 @@ function readFailingDisk(field: JsonField, names: Names): FailingDisk {
     kind: "disk",
     ...aimed,
     disk: { kind, delayMs: delayMs ?? 0 },
-    forMs: time.optional(readDuration),
+    ...readTime(time),
   };
 }
 
@@ -212,8 +215,26 @@ function readChange(change: {
   };
 }
 
+const untilItEnds: Lasting = { forMs: undefined, forMsMax: undefined };
+
+/** `2s`, or `200ms..9s` for a time that the seed draws. */
+function readTime(field: JsonField): Lasting {
+  const text = field.optional((one) => one.text());
+  if (text === undefined) return untilItEnds;
+  const [from = "", to] = text.split("..", 2);
+  const forMs = durationOf(field, from);
+  if (to === undefined) return { forMs, forMsMax: undefined };
+  const forMsMax = durationOf(field, to);
+  if (forMsMax < forMs) field.fail("ends before it begins");
+  return { forMs, forMsMax };
+}
+
 /** A duration of at most an hour. */
 export function readDuration(field: JsonField): number {
-  const ms = parseDuration(field.text()) ?? field.fail("is no duration such as 500ms");
+  return durationOf(field, field.text());
+}
+
+function durationOf(field: JsonField, text: string): number {
+  const ms = parseDuration(text) ?? field.fail("is no duration such as 500ms");
   return ms <= HOUR_MS ? ms : field.fail("is longer than an hour");
 }

@@ -4,22 +4,24 @@
  * knows. A step that fails is noted, not fatal: a snapshot may well be refused while etcd is down.
  */
 
-import { AntipodeError, messageOf } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
+import { isEnded } from "../base/jobStates.ts";
 import type { Prng } from "../base/prng.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { DiskFault } from "../platform/diskFaults.ts";
+import { strikeTarget } from "./aim.ts";
 import type { Fault, LinkChange, LinkEnds, Rot } from "./faults.ts";
 import type { Action, Scenario, Step } from "./scenario.ts";
-import { type Condition, chooseTargets, type Target, type View } from "./targets.ts";
+import type { Target, View } from "./targets.ts";
 import { describeStep, type Moment, timelineOf } from "./timeline.ts";
 
 /** Faults end this long after the runner's last word. */
 export const LEASE_MS = 6000;
 const RENEW_EVERY_MS = 1000;
-/** A step that waits for a phase of a replication is given up after this. */
+/** A step that waits for a phase of a replication is given up after this without any under way. */
 const WHEN_PATIENCE_MS = 30_000;
-/** So long a leader or an owner is waited for that is just being chosen. */
-const TARGET_PATIENCE_MS = 10_000;
+/** And after this in any case: a replication that is stuck. */
+const WHEN_MS_MAX = 600_000;
 const POLL_MS = 50;
 
 export interface RunnerLease {
@@ -30,7 +32,7 @@ export interface RunnerLease {
 /** A lab as the runner needs it. */
 export interface ChaosLab {
   view(target: Target): Promise<View>;
-  /** kill -9; genesis starts them again. */
+  /** kill -9; genesis starts them again. As every strike: `PROCESS_NOT_FOUND` when none was reached. */
   kill(ids: readonly string[]): Promise<void>;
   /** kill -9 of the supervisor, and its new start. */
   killGenesis(): Promise<void>;
@@ -66,6 +68,8 @@ export interface JobLook {
 export interface StepReport {
   readonly id: string;
   readonly kind: "fault" | "action" | "heal";
+  /** What was broken. */
+  readonly fault: Exclude<Fault["kind"], "heal"> | undefined;
   readonly what: string;
   /** When it was struck or asked for; counts from the start of the time line. */
   readonly atMs: number;
@@ -101,7 +105,7 @@ export interface RunnerWorld {
 
 /** Runs all steps; whatever happens, every fault is healed before it ends. */
 export async function runTimeline(world: RunnerWorld, scenario: Scenario): Promise<RunReport> {
-  return new Runner(world).run(timelineOf(scenario));
+  return new Runner(world).run(timelineOf(scenario, world.prng));
 }
 
 class Runner {
@@ -152,11 +156,13 @@ class Runner {
     await clock.sleep(moment.atMs, signal);
     const met = step.when === undefined || (await this.#until(step.when));
     if (met) await clock.sleep(step.afterMs, signal);
-    const atMs = this.#elapsedMs;
+    let atMs = this.#elapsedMs;
     let struck: readonly string[] = [];
-    let problem = met ? "" : `nothing of the kind within ${WHEN_PATIENCE_MS / 1000} s`;
+    let problem = met ? "" : `nothing of the kind for ${WHEN_PATIENCE_MS / 1000} s`;
     try {
       if (met) struck = await this.#do(moment);
+      // Who was not there had to be waited for.
+      if (met && "fault" in step.does) atMs = this.#elapsedMs;
     } catch (error) {
       if (signal.aborted) throw error;
       problem = messageOf(error);
@@ -166,7 +172,9 @@ class Runner {
     const outcome = problem === "" ? names : `: not done, ${problem}`;
     this.#world.tell(`[${(atMs / 1000).toFixed(1).padStart(5)} s] ${what}${outcome}`);
     const note = (toMs: number): void => {
-      this.#steps.push({ id: moment.id, kind: kindOf(step), what, atMs, toMs, struck, problem });
+      const { id } = moment;
+      const kinds = { kind: kindOf(step), fault: faultOf(step) };
+      this.#steps.push({ id, ...kinds, what, atMs, toMs, struck, problem });
     };
     if (problem !== "" || !("fault" in step.does) || lastsNot(step.does.fault)) {
       note(this.#elapsedMs);
@@ -226,7 +234,8 @@ class Runner {
     fault: Exclude<Fault, { readonly kind: "heal" }>,
     lease: RunnerLease,
   ): Promise<readonly string[]> {
-    const { lab, prng } = this.#world;
+    const { clock, lab, prng, signal } = this.#world;
+    const aim = { clock, prng, signal, view: (target: Target) => lab.view(target) };
     // Held before it is asked for: an answer that is lost must not leave a fault without a healer.
     const hold = (): RunnerLease => {
       this.#holders.add(lease.holder);
@@ -241,59 +250,37 @@ class Runner {
       await lab.killGenesis();
       return ["genesis"];
     }
-    const ids = await this.#choose(fault);
-    switch (fault.kind) {
-      case "restart":
-        await lab.restart(ids);
-        break;
-      case "continue":
-        await lab.goOn(ids);
-        break;
-      case "kill":
-        if (fault.forMs === undefined) await lab.kill(ids);
-        else await lab.leaveDead(hold(), ids);
-        break;
-      case "stop":
-        await lab.freeze(hold(), ids);
-        break;
-      case "disk":
-        await lab.breakDisks(hold(), ids, fault.disk);
-        break;
-      case "rot":
-        for (const id of ids) this.#rotted += await lab.rot(id, fault, prng);
-        break;
-    }
-    return ids;
+    return strikeTarget(aim, fault, async (ids) => {
+      switch (fault.kind) {
+        case "restart":
+          return lab.restart(ids);
+        case "continue":
+          return lab.goOn(ids);
+        case "kill":
+          return fault.forMs === undefined ? lab.kill(ids) : lab.leaveDead(hold(), ids);
+        case "stop":
+          return lab.freeze(hold(), ids);
+        case "disk":
+          return lab.breakDisks(hold(), ids, fault.disk);
+        case "rot":
+          for (const id of ids) this.#rotted += await lab.rot(id, fault, prng);
+      }
+    });
   }
 
-  /** Ids that a target means; one that is just being chosen, such as a leader, is waited for. */
-  async #choose(fault: Extract<Fault, { readonly target: Target }>): Promise<readonly string[]> {
-    const { clock, lab, prng, signal } = this.#world;
-    const condition: Condition = fault.kind === "continue" ? "frozen" : "running";
-    const untilMs = clock.now() + TARGET_PATIENCE_MS;
-    for (;;) {
-      const view = await lab.view(fault.target);
-      const all = chooseTargets(fault.target, view, prng, condition);
-      const ids = fault.kind === "disk" ? all.filter((id) => /^(stargate|etcd)@/.test(id)) : all;
-      if (ids.length > 0) return ids;
-      if (clock.now() > untilMs)
-        throw new AntipodeError("PROCESS_NOT_FOUND", "nothing that runs is meant by it now");
-      await clock.sleep(POLL_MS, signal);
-    }
-  }
-
-  /** @returns whether it was so within the patience */
+  /** @returns whether it was so within the patience, which lasts while a replication is under way */
   async #until(when: NonNullable<Step["when"]>): Promise<boolean> {
     const { clock, lab, signal } = this.#world;
-    const untilMs = clock.now() + WHEN_PATIENCE_MS;
-    const isSo = async (): Promise<boolean> => {
-      if (when === "activating") return this.#activating > 0;
+    const lastMs = clock.now() + WHEN_MS_MAX;
+    let untilMs = clock.now() + WHEN_PATIENCE_MS;
+    while (clock.now() < Math.min(untilMs, lastMs)) {
       // A site that does not answer at the moment moves nothing that we know of.
-      const jobs = await lab.jobs().catch(() => []);
-      return jobs.some((job) => isIn(job, when));
-    };
-    while (clock.now() < untilMs) {
-      if (await isSo()) return true;
+      const jobs = when === "activating" ? [] : await lab.jobs().catch(() => []);
+      const isSo =
+        when === "activating" ? this.#activating > 0 : jobs.some((job) => isIn(job, when));
+      if (isSo) return true;
+      // How long one takes is a matter of the machine.
+      if (jobs.some((job) => !isEnded(job.state))) untilMs = clock.now() + WHEN_PATIENCE_MS;
       await clock.sleep(POLL_MS, signal);
     }
     return false;
@@ -341,6 +328,10 @@ function isIn(job: JobLook, phase: Exclude<Step["when"], "activating" | undefine
 function kindOf({ does }: Step): StepReport["kind"] {
   if ("action" in does) return "action";
   return does.fault.kind === "heal" ? "heal" : "fault";
+}
+
+function faultOf({ does }: Step): StepReport["fault"] {
+  return "action" in does || does.fault.kind === "heal" ? undefined : does.fault.kind;
 }
 
 /** It is over as soon as it is done, as far as this runner is concerned. */

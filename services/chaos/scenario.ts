@@ -42,7 +42,14 @@ export interface Step {
   /** And then this much longer. */
   readonly afterMs: number;
   readonly does: { readonly fault: Fault } | { readonly action: Action };
-  readonly repeat: { readonly everyMs: number; readonly times: number };
+  readonly repeat: Repeat;
+}
+
+/** Times of a step: so far apart, or at instants that the seed draws over a stretch of time. */
+export interface Repeat {
+  readonly times: number;
+  readonly everyMs: number;
+  readonly overMs: number | undefined;
 }
 
 export interface Protection {
@@ -184,11 +191,17 @@ function readStep(field: JsonField, names: Names): Step {
     when: when.optional((one) => one.oneOf(whenNames)),
     afterMs: after.optional(readDuration) ?? 0,
     does,
-    repeat: repeat.optional((one) => {
-      const { every, times } = fieldsOf(one, repeatForm);
-      return { everyMs: readDuration(every), times: times.integer(1, REPEATS_MAX) };
-    }) ?? { everyMs: 0, times: 1 },
+    repeat: repeat.optional(readRepeat) ?? { everyMs: 0, overMs: undefined, times: 1 },
   };
+}
+
+function readRepeat(field: JsonField): Repeat {
+  const { every, over, times } = fieldsOf(field, repeatForm);
+  const everyMs = every.optional(readDuration);
+  const overMs = over.optional(readDuration);
+  if ((everyMs === undefined) === (overMs === undefined))
+    field.fail('has not one of "every" and "over"');
+  return { everyMs: everyMs ?? 0, overMs, times: times.integer(1, REPEATS_MAX) };
 }
 
 function readAction(field: JsonField, names: Names): Action {

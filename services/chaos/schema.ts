@@ -46,7 +46,13 @@ export const whenNames = ["planning", "replicating", "recording", "activating"] 
 export const rotFiles = ["egroup", "oplog"] as const;
 
 const text = { type: "string", minLength: 1 } as const;
-const duration = { type: "string", pattern: "^(0|\\d+(\\.\\d+)?(us|ms|s|m|min|h))$" } as const;
+const DURATION = "(0|\\d+(\\.\\d+)?(us|ms|s|m|min|h))";
+const duration = { type: "string", pattern: `^${DURATION}$` } as const;
+const lasting = {
+  type: "string",
+  pattern: `^${DURATION}(\\.\\.${DURATION})?$`,
+  description: "e.g. 2s; 200ms..9s is drawn by the seed",
+} as const;
 const size = { type: "string", description: "e.g. 64MiB" } as const;
 const rate = { type: "string", description: "e.g. 100mbit, unlimited" } as const;
 const count = { type: "integer", minimum: 1 } as const;
@@ -61,8 +67,8 @@ const anyOf = (forms: Readonly<Record<string, ObjectForm>>): Json => ({
 /** What can be broken, by its kind. */
 export const faultForms = {
   /** With `for` it is left dead so long; without, genesis starts it again. */
-  kill: form(["kind", "target"], { kind: kindOf("kill"), target, for: duration }),
-  stop: form(["kind", "target"], { kind: kindOf("stop"), target, for: duration }),
+  kill: form(["kind", "target"], { kind: kindOf("kill"), target, for: lasting }),
+  stop: form(["kind", "target"], { kind: kindOf("stop"), target, for: lasting }),
   /** Ends a `stop` before its time. */
   continue: form(["kind", "target"], { kind: kindOf("continue"), target }),
   restart: form(["kind", "target"], { kind: kindOf("restart"), target }),
@@ -71,7 +77,7 @@ export const faultForms = {
     target,
     does: { enum: diskFaultKinds },
     by: { ...duration, description: "how late every sync is, with slowSync" },
-    for: duration,
+    for: lasting,
   }),
   /** Bits flip in files of a Stargate. Not undone: what is found is repaired from other copies. */
   rot: form(["kind", "target", "file"], {
@@ -88,7 +94,7 @@ export const faultForms = {
     kind: kindOf("cut"),
     ...ends,
     oneWay: { type: "boolean" },
-    for: duration,
+    for: lasting,
   }),
   link: form(["kind", "from", "to"], {
     kind: kindOf("link"),
@@ -97,7 +103,7 @@ export const faultForms = {
     latency: duration,
     jitter: duration,
     bandwidth: rate,
-    for: duration,
+    for: lasting,
   }),
   heal: form(["kind"], { kind: kindOf("heal") }),
 } as const;
@@ -109,7 +115,11 @@ export const actionForms = {
   activate: form(["kind", "pd"], { kind: kindOf("activate"), pd: text }),
 } as const;
 
-export const repeatForm = form(["every", "times"], { every: duration, times: count });
+export const repeatForm = form(["times"], {
+  every: { ...duration, description: "one after the other, so far apart" },
+  over: { ...duration, description: "at instants that the seed draws, from `at` on for so long" },
+  times: count,
+});
 export const stepForm = form(["at"], {
   at: duration,
   when: { enum: whenNames, description: "waits at its time for this" },

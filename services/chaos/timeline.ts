@@ -1,26 +1,44 @@
-/** The time line of a scenario: repeats expanded, in order of time. Pure. */
+/** The time line of a scenario: repeats expanded, what is left to chance drawn, in order of time. Pure. */
 
+import type { Prng } from "../base/prng.ts";
 import { formatDuration } from "../base/units.ts";
 import type { Fault } from "./faults.ts";
-import type { Scenario, Step } from "./scenario.ts";
+import type { Repeat, Scenario, Step } from "./scenario.ts";
 
 export interface Moment {
   readonly atMs: number;
   /** Unique within the run: step, then repetition. */
   readonly id: string;
+  /** With nothing left to draw but targets. */
   readonly step: Step;
 }
 
 /** Every moment of a scenario; those of one time in the order of the file. */
-export function timelineOf(scenario: Pick<Scenario, "run">): readonly Moment[] {
+export function timelineOf(scenario: Pick<Scenario, "run">, prng: Prng): readonly Moment[] {
   const all = scenario.run.flatMap((step, index) =>
-    Array.from({ length: step.repeat.times }, (_, nth) => ({
-      atMs: step.atMs + nth * step.repeat.everyMs,
+    instantsOf(step.repeat, prng).map((afterMs, nth) => ({
+      atMs: step.atMs + afterMs,
       id: `${index + 1}.${nth + 1}`,
-      step,
+      step:
+        "fault" in step.does ? { ...step, does: { fault: drawn(step.does.fault, prng) } } : step,
     })),
   );
   return all.sort((a, b) => a.atMs - b.atMs);
+}
+
+function instantsOf({ times, everyMs, overMs }: Repeat, prng: Prng): readonly number[] {
+  const all = Array.from({ length: times }, (_, nth) =>
+    overMs === undefined ? nth * everyMs : Math.floor(prng.unit() * overMs),
+  );
+  return all.sort((a, b) => a - b);
+}
+
+/** The fault with a time that lasts as long as was drawn. */
+function drawn(fault: Fault, prng: Prng): Fault {
+  if (!("forMsMax" in fault) || fault.forMs === undefined || fault.forMsMax === undefined)
+    return fault;
+  const forMs = fault.forMs + prng.below(fault.forMsMax - fault.forMs + 1);
+  return { ...fault, forMs, forMsMax: undefined };
 }
 
 /** What happens at a step, for people: `kill cerebro.leader@A, as soon as a replication is planned`. */

@@ -1,6 +1,7 @@
 /** What other rooms may use of the report: the result of a run, and what is made of it. */
 
 export { auditOf } from "./audited.ts";
+export { faultsText } from "./faultCounts.ts";
 export { junitOf } from "./junit.ts";
 export { htmlOf } from "./page/page.ts";
 export { parseResult, type RunResult, resultSchema } from "./result.ts";

@@ -3,6 +3,7 @@
  * each site. A promise that was not tested is skipped, or fails when the scenario asserts it.
  */
 
+import { faultsText } from "./faultCounts.ts";
 import { summaryOf } from "./page/auditSection.ts";
 import { el, escaped } from "./page/markup.ts";
 import type { RunResult } from "./result.ts";
@@ -33,6 +34,7 @@ export function junitOf(result: RunResult): string {
       "properties",
       {},
       el("property", { name: "seed", value: String(result.seed) }),
+      el("property", { name: "faults", value: faultsText(result) }),
       el("property", { name: "reproduce", value: result.reproduce }),
     ),
     ...cases.map((one) => caseElement(one, result)),

@@ -38,6 +38,7 @@ const verdict = object({
 const event = object({
   id: saying("step and repetition in the scenario, e.g. 2.1", text),
   kind: oneOf(["fault", "action", "heal"]),
+  fault: optional(saying("kind of the fault, e.g. kill", text)),
   what: text,
   ...fromTo,
   struck: saying("services or links", list(text)),

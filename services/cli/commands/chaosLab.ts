@@ -1,6 +1,7 @@
 /** A running lab as the chaos runner needs it (services/chaos/runner.ts): each order one or two calls. */
 
 import { assert } from "../../base/assert.ts";
+import { messageOf } from "../../base/errors.ts";
 import type {
   Action,
   ChaosLab,
@@ -23,6 +24,7 @@ import type { SiteActions } from "../demo/siteActions.ts";
 import { callSite, siteOf } from "../siteClient.ts";
 import { signalGenesis } from "./chaosGenesis.ts";
 import type { Rotter } from "./chaosRot.ts";
+import { Strikes } from "./chaosStrikes.ts";
 import { callWan } from "./chaosWan.ts";
 
 /** A look at a site that may be sick: another CVM is asked soon. */
@@ -62,21 +64,13 @@ export interface ChaosLabParts {
 
 /** The lab for the runner. Healing works after an interruption too. */
 export function createChaosLab(parts: ChaosLabParts): ChaosLab {
-  const { context, open, actions, scenario } = parts;
+  const { context, open, scenario } = parts;
   const { world } = context;
-  const injectProcesses = async (
-    lease: RunnerLease,
-    ids: readonly string[],
-    signal: "SIGSTOP" | "SIGKILL",
-  ): Promise<void> => {
-    const request = { lease, ids, signal };
-    await callGenesis(world, open, GenesisService.injectFault, request);
-  };
+  const strikes = new Strikes(world, open);
+  const renewWan = lastingRenewals(context, open);
   return {
     view: (target) => viewOf(context, open, target),
-    async kill(ids) {
-      await actions.kill(ids, false);
-    },
+    kill: (ids) => strikes.kill(ids),
     async killGenesis() {
       await signalGenesis(context, open, "SIGKILL");
       await openRunningLab(world, open.directory);
@@ -88,8 +82,8 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
     async restart(ids) {
       await callGenesis(world, open, GenesisService.restart, { ids });
     },
-    freeze: (lease, ids) => injectProcesses(lease, ids, "SIGSTOP"),
-    leaveDead: (lease, ids) => injectProcesses(lease, ids, "SIGKILL"),
+    freeze: (lease, ids) => strikes.freeze(lease, ids),
+    leaveDead: (lease, ids) => strikes.leaveDead(lease, ids),
     async breakDisks(lease, ids, { kind, delayMs }) {
       const request = { lease, ids, fault: kind, delayMs };
       await callGenesis(world, open, GenesisService.injectDiskFault, request);
@@ -100,10 +94,8 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
       await callWan(world, open, WanService.injectFault, request);
     },
     async renew(lease) {
-      await Promise.all([
-        callGenesis(world, open, FaultService.renew, { lease }),
-        callWan(world, open, FaultService.renew, { lease }),
-      ]);
+      renewWan(lease);
+      await callGenesis(world, open, FaultService.renew, { lease });
     },
     async heal(holder) {
       // Processes first: the wan process may be one of them.
@@ -118,6 +110,23 @@ export function createChaosLab(parts: ChaosLabParts): ChaosLab {
         return { key: jobKey({ site, id: job.id }), state: job.state, moves };
       });
     },
+  };
+}
+
+/**
+ * Renewals at the wan, which nobody waits for: it may be frozen, and what genesis holds must be renewed
+ * meanwhile. One at a time for a holder, given up after `callWan`'s patience.
+ */
+function lastingRenewals(context: Context, open: OpenLab): (lease: RunnerLease) => void {
+  const underWay = new Set<string>();
+  return (lease) => {
+    if (underWay.has(lease.holder)) return;
+    underWay.add(lease.holder);
+    callWan(context.world, open, FaultService.renew, { lease })
+      .catch((error: unknown) => {
+        context.tell(`a lease of links was not renewed: ${messageOf(error)}`);
+      })
+      .finally(() => underWay.delete(lease.holder));
   };
 }
 

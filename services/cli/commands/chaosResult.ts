@@ -97,8 +97,9 @@ export function resultOf(gathered: Gathered): RunResult {
 }
 
 function eventOf(step: StepReport): RunResult["events"][number] {
-  const { id, kind, what, atMs, toMs, struck, problem } = step;
-  return { id, kind, what, fromMs: atMs, toMs, struck, problem };
+  const { id, kind, fault, what, atMs, toMs, struck, problem } = step;
+  const named = fault === undefined ? {} : { fault };
+  return { id, kind, ...named, what, fromMs: atMs, toMs, struck, problem };
 }
 
 function jobOf({

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { AntipodeError, codeOf, exitCode } from "../../base/errors.ts";
+import { createPrng } from "../../base/prng.ts";
 import { formatDuration } from "../../base/units.ts";
 import { describeStep, parseScenario, type Scenario, timelineOf } from "../../chaos/index.ts";
 import {
@@ -18,7 +19,7 @@ import {
 import { FaultService } from "../../platform/wire/faults.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { WanService } from "../../platform/wire/wan.ts";
-import type { RunResult } from "../../report/index.ts";
+import { faultsText, type RunResult } from "../../report/index.ts";
 import { addCommand, type Context, type Outcome, optional } from "../command.ts";
 import { table } from "../output.ts";
 import { createProgress } from "../progress.ts";
@@ -62,7 +63,7 @@ export function addChaosRunCommands(noun: Command): void {
     examples: ["chaos lint deploy/chaos/leader-kill-full.yaml"],
     run: async (_, [file]) => {
       const scenario = await readScenario(file ?? "");
-      const steps = timelineOf(scenario).length;
+      const steps = timelineOf(scenario, createPrng(0)).length;
       return {
         json: { ok: true, name: scenario.name, steps },
         text: `${scenario.name}: good, ${steps} steps`,
@@ -186,7 +187,7 @@ function seedOf(context: Context, scenario: Scenario): number {
 }
 
 function dryRun(scenario: Scenario, seed: number): Outcome {
-  const steps = timelineOf(scenario).map(({ atMs, id, step }) => ({
+  const steps = timelineOf(scenario, createPrng(seed)).map(({ atMs, id, step }) => ({
     atMs,
     id,
     what: describeStep(step),
@@ -219,6 +220,7 @@ function resultText(result: RunResult): string {
     table(["promise", "verdict", "found"], verdicts),
     "",
     ...(missed === 0 ? [] : [`${missed} faults were not done: the scenario is not tested`]),
+    `faults done: ${faultsText(result)}; seed ${result.seed}`,
     `${result.ok ? "good" : "NOT GOOD"} after ${elapsed}; again: ${result.reproduce}`,
   ].join("\n");
 }

@@ -1,6 +1,7 @@
 /** The parts of the page in words and tables: verdicts, figures, events, replications. */
 
 import { formatBytes, formatDuration } from "../../base/units.ts";
+import { faultsText } from "../faultCounts.ts";
 import type { RunResult } from "../result.ts";
 import { numberedEvents } from "./eventsPanel.ts";
 import { el, escaped } from "./markup.ts";
@@ -47,7 +48,9 @@ function failureOf({ verdicts }: RunResult): string {
 function figuresOf(result: RunResult): readonly (readonly [string, string])[] {
   const sum = (of: (one: RunResult["workloads"][number]) => number): number =>
     result.workloads.reduce((total, one) => total + of(one), 0);
-  const faults = result.events.filter((one) => one.kind === "fault" && one.problem === "").length;
+  const faults = result.events.filter((one) => one.kind === "fault" && one.problem === "");
+  // Results of earlier versions do not say the kinds.
+  const named = faults.every((one) => one.fault !== undefined);
   const lost = result.audits.reduce((total, one) => total + one.audit.lost, 0);
   const worst = result.workloads
     .flatMap((one) => one.intervals)
@@ -55,7 +58,7 @@ function figuresOf(result: RunResult): readonly (readonly [string, string])[] {
   const resent = result.jobs.reduce((total, one) => total + one.resentBytes, 0);
   const length = result.phases.reduce((total, { fromMs, toMs }) => total + toMs - fromMs, 0);
   return [
-    ["faults", String(faults)],
+    ["faults", named ? faultsText(result) : String(faults.length)],
     ["took", formatDuration(length)],
     ["acknowledged writes", grouped(sum((one) => one.acknowledged))],
     ["lost writes", result.audits.length === 0 ? "not audited" : grouped(lost)],

@@ -1,6 +1,7 @@
 /** P9: the runner strikes on time, renews what it holds, and heals everything whatever happens. */
 
 import { describe, expect, it } from "vitest";
+import { AntipodeError } from "../../../services/base/errors.ts";
 import { createPrng } from "../../../services/base/prng.ts";
 import {
   type ChaosLab,
@@ -32,6 +33,8 @@ function createWorld() {
     orders.push(`${clock.now()} ${what}`);
     return Promise.resolve();
   };
+  /** What the next kills meet. */
+  const refusals: AntipodeError[] = [];
   let renewals = 0;
   const lab: ChaosLab = {
     view: () =>
@@ -43,7 +46,11 @@ function createWorld() {
         leaderCvm: 0,
         ownerCvm: 0,
       }),
-    kill: (ids) => note(`kill ${ids.join()}`),
+    async kill(ids) {
+      await note(`kill ${ids.join()}`);
+      const error = refusals.shift();
+      if (error !== undefined) throw error;
+    },
     killGenesis: () => note("kill genesis"),
     restart: (ids) => note(`restart ${ids.join()}`),
     freeze: ({ holder }, ids) => note(`freeze ${ids.join()} for ${holder}`),
@@ -78,7 +85,7 @@ function createWorld() {
       },
       scenarioOf(...steps),
     );
-  return { clock, orders, jobs, run, abort, renewals: () => renewals };
+  return { clock, orders, jobs, refusals, run, abort, renewals: () => renewals };
 }
 
 describe("the runner", () => {
@@ -117,7 +124,7 @@ describe("the runner", () => {
       { at: "2s", fault: { kind: "kill", target: "cerebro.leader@B" } },
       { at: "3s", fault: { kind: "kill", target: "etcd@A" } },
     );
-    await clock.tick(20_000);
+    await clock.tick(70_000);
     const { steps, faults } = await done;
     expect(steps.map((step) => step.problem)).toEqual([
       "refused",
@@ -125,6 +132,28 @@ describe("the runner", () => {
       "",
     ]);
     expect(faults).toBe(1);
+  });
+
+  it("strikes again until somebody was hit, and counts that as one", async () => {
+    const { clock, orders, run, refusals } = createWorld();
+    refusals.push(
+      new AntipodeError("PROCESS_NOT_FOUND", "gone"),
+      new AntipodeError("PEER_UNREACHABLE", "genesis is away"),
+    );
+    const done = run({ at: "1s", fault: { kind: "kill", target: "etcd@A" } });
+    await clock.tick(2000);
+    const { steps, faults } = await done;
+    expect(orders).toEqual(["1000 kill etcd@A", "1050 kill etcd@A", "1100 kill etcd@A"]);
+    expect([faults, steps.map((one) => [one.fault, one.problem])]).toEqual([1, [["kill", ""]]]);
+  });
+
+  it("does not try again what was refused for good", async () => {
+    const { clock, orders, run, refusals } = createWorld();
+    refusals.push(new AntipodeError("INVALID_ARGUMENT", "no such thing"));
+    const done = run({ at: "1s", fault: { kind: "kill", target: "etcd@A" } });
+    await clock.tick(2000);
+    const { steps, faults } = await done;
+    expect([orders.length, faults, steps[0]?.problem]).toEqual([1, 0, "no such thing"]);
   });
 
   it("heals everything when it is interrupted", async () => {
@@ -175,12 +204,33 @@ describe("the runner", () => {
     expect(orders).toHaveLength(1);
   });
 
+  it("waits on while a replication is under way, however long it takes", async () => {
+    const { clock, orders, jobs, run } = createWorld();
+    const done = run({ at: "1s", when: "recording", fault: { kind: "kill", target: "etcd@A" } });
+    jobs.push({ key: "A/job", state: "RUNNING", moves: true });
+    await clock.tick(300_000);
+    expect(orders).toEqual([]);
+    jobs.splice(0, 1, { key: "A/job", state: "RECORDING", moves: false });
+    await clock.tick(1000);
+    await done;
+    expect(orders).toHaveLength(1);
+  });
+
+  it("gives up a replication that is stuck, and says so", async () => {
+    const { clock, jobs, run } = createWorld();
+    const done = run({ at: "1s", when: "recording", fault: { kind: "kill", target: "etcd@A" } });
+    jobs.push({ key: "A/job", state: "RUNNING", moves: true });
+    await clock.tick(610_000);
+    const { faults } = await done;
+    expect(faults).toBe(0);
+  });
+
   it("does not strike when what it waits for does not come, and says so", async () => {
     const { clock, orders, run } = createWorld();
     const done = run({ at: "1s", when: "recording", fault: { kind: "kill", target: "etcd@A" } });
     await clock.tick(32_000);
     const { steps, faults } = await done;
-    expect(steps.map((step) => step.problem)).toEqual(["nothing of the kind within 30 s"]);
+    expect(steps.map((step) => step.problem)).toEqual(["nothing of the kind for 30 s"]);
     expect([faults, orders]).toEqual([0, []]);
   });
 

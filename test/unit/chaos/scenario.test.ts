@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { AntipodeError } from "../../../services/base/errors.ts";
+import { createPrng } from "../../../services/base/prng.ts";
 import {
   describeStep,
   parseScenario,
@@ -125,6 +126,26 @@ describe("parseScenario", () => {
       { ...good, workloads: [], steadyState: good.steadyState },
       "steadyState[0].pd is none of",
     ],
+    [
+      "a time that ends before it begins",
+      fault({ kind: "stop", target: "wan", for: "2s..1s" }),
+      "run[0].fault.for ends before",
+    ],
+    [
+      "half a time to draw",
+      fault({ kind: "stop", target: "wan", for: "2s.." }),
+      "run[0].fault.for is no duration",
+    ],
+    [
+      "repetitions at no time",
+      step({ at: "1s", action: good.setup[0], repeat: { times: 2 } }),
+      'run[0].repeat has not one of "every" and "over"',
+    ],
+    [
+      "repetitions at two times",
+      step({ at: "1s", action: good.setup[0], repeat: { times: 2, every: "1s", over: "1s" } }),
+      'run[0].repeat has not one of "every" and "over"',
+    ],
     ["an unknown promise", { ...good, assert: ["P11"] }, "assert[0] is none of P1"],
     ["a missing key", { ...good, name: undefined }, "name"],
   ])("refuses %s and names its path", (_, value, path) => {
@@ -135,7 +156,10 @@ describe("parseScenario", () => {
 describe("the time line", () => {
   it("is in order of time with every repetition", () => {
     const repeated = { ...good.run[0], repeat: { every: "2s", times: 3 } };
-    const line = timelineOf(parseScenario({ ...good, run: [repeated, ...good.run.slice(1)] }));
+    const line = timelineOf(
+      parseScenario({ ...good, run: [repeated, ...good.run.slice(1)] }),
+      createPrng(1),
+    );
     expect(line.map(({ atMs, id }) => [atMs, id])).toEqual([
       [1000, "2.1"],
       [1500, "3.1"],
@@ -148,6 +172,37 @@ describe("the time line", () => {
       "replicate gold",
       "kill cerebro.leader@A, as soon as a replication moves data",
     ]);
+  });
+});
+
+describe("what the seed draws", () => {
+  const stop = { kind: "stop", target: "wan", for: "100ms..9s" };
+  const scenario = parseScenario(
+    step({ at: "5s", fault: stop, repeat: { over: "13m", times: 100 } }),
+  );
+  const drawn = (seed: number) =>
+    timelineOf(scenario, createPrng(seed)).map((moment) => ({
+      ...moment,
+      forMs: "fault" in moment.step.does ? (moment.step.does.fault.forMs ?? 0) : 0,
+    }));
+
+  it("are instants within the stretch and times within their bounds, spread over both", () => {
+    const all = drawn(1);
+    expect(all.map((one) => one.id)).toEqual(all.map((_, nth) => `1.${nth + 1}`));
+    const instants = all.map((one) => one.atMs);
+    expect(instants).toEqual(instants.toSorted((a, b) => a - b));
+    const times = all.map((one) => one.forMs);
+    expect(Math.min(...instants)).toBeGreaterThanOrEqual(5000);
+    expect(Math.max(...instants)).toBeLessThan(785_000);
+    expect(Math.max(...instants) - Math.min(...instants)).toBeGreaterThan(600_000);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(100);
+    expect(Math.max(...times)).toBeLessThanOrEqual(9000);
+    expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(7000);
+  });
+
+  it("are the same for one seed and others for another", () => {
+    expect(drawn(1)).toEqual(drawn(1));
+    expect(drawn(2)).not.toEqual(drawn(1));
   });
 });
 
@@ -170,6 +225,20 @@ describe("the published schema", () => {
       if (key === "version") expect(() => parseScenario(without)).toThrow("version");
       else expect(refusal(without) === "taken", key).toBe(!demanded);
     }
+  });
+});
+
+describe("the storm", () => {
+  it("is of 300 kills and 100 pauses, many beyond a lease of 2 s", () => {
+    const text = readFileSync(join(FOLDER, "storm.yaml"), "utf8");
+    const { run } = parseScenario(parseYaml(text, "storm.yaml"));
+    const faults = timelineOf({ run }, createPrng(1)).flatMap(({ step: { does } }) =>
+      "fault" in does ? [does.fault] : [],
+    );
+    const kills = faults.filter((one) => one.kind === "kill" && one.forMs === undefined);
+    const pauses = faults.filter((one) => one.kind === "stop");
+    expect([kills.length, pauses.length, faults.length]).toEqual([300, 100, 400]);
+    expect(pauses.filter((one) => (one.forMs ?? 0) > 2000).length).toBeGreaterThan(50);
   });
 });
 
