@@ -73,7 +73,7 @@ export class Wan {
     changed: (settings: LinkSettings) => LinkSettings,
   ): Promise<readonly LinkStatus[]> {
     const turn = this.#lastChange.then(async () => {
-      const links = names.map((name) => this.#named(name));
+      const links = names.map((name) => this.link(name));
       const next = new Map(links.map((link) => [link, checkSettings(changed(link.settings))]));
       await writeSettings(
         this.#world.state,
@@ -97,8 +97,8 @@ export class Wan {
 
   async #listen(config: WanConfig): Promise<void> {
     for (const { from, to, passages } of config.links) {
-      const there = this.#named({ from, to });
-      const back = this.#named({ from: to, to: from });
+      const there = this.link({ from, to });
+      const back = this.link({ from: to, to: from });
       for (const { listen, target } of passages) {
         const onConnection = (caller: Connection): void => {
           this.#onCaller(caller, () => {
@@ -126,7 +126,11 @@ export class Wan {
     start();
   }
 
-  #named(name: LinkName): Link {
+  /**
+   * The link of this name, for whoever sends over it.
+   * @throws AntipodeError `INVALID_ARGUMENT` when there is none
+   */
+  link(name: LinkName): Link {
     const link = this.#links.get(linkKey(name));
     if (link === undefined)
       throw new AntipodeError(

@@ -39,9 +39,9 @@ export class Rejections {
 
 /** A verdict on each kind; they examine processes, turns and lines. */
 export function complaintsOf(
-  world: World,
+  world: Pick<World, "failures" | "log">,
   rejections: readonly unknown[],
-  faults: readonly FaultRecord[],
+  faults: readonly Pick<FaultRecord, "kind">[],
 ): readonly Verdict[] {
   const bugs = world.failures.filter(({ error }) => !(error instanceof AntipodeError));
   const lines = unexplained(world, faults);
@@ -55,7 +55,10 @@ export function complaintsOf(
   ];
 }
 
-function unexplained({ log }: World, faults: readonly FaultRecord[]): readonly string[] {
+function unexplained(
+  { log }: Pick<World, "log">,
+  faults: readonly Pick<FaultRecord, "kind">[],
+): readonly string[] {
   const kinds = new Set(faults.map(({ kind }) => kind));
   return log.lines.flatMap(({ level, phrase, fields }) => {
     if (level !== "error" && level !== "fatal") return [];

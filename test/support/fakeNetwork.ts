@@ -14,7 +14,7 @@ import type { Clock } from "../../services/platform/clock.ts";
 import type { Log } from "../../services/platform/log.ts";
 import type { Address, Net } from "../../services/platform/net.ts";
 import type { Rpc } from "../../services/platform/rpc.ts";
-import type { Fabric } from "./fakeFabric.ts";
+import type { Fabric, Pipe } from "./fakeFabric.ts";
 import { FaultSet, type Undo } from "./fakeFault.ts";
 import { FakeLine, type LineShape } from "./fakeLine.ts";
 import { createFakeNet } from "./fakeNet.ts";
@@ -80,6 +80,8 @@ export function createFakeNetwork(options: {
   readonly log?: Log;
   /** For jitter. */
   readonly prng?: Prng;
+  /** What carries between two hosts in place of their line; by default, and where it says nothing, the line. */
+  readonly pipeOver?: (from: string, to: string) => Pipe | undefined;
 }): FakeNetwork {
   const lines = new Map<string, FakeLine>();
   const lost = new FaultSet<LostReplies>();
@@ -97,7 +99,7 @@ export function createFakeNetwork(options: {
     listeners: new Map(),
     open: new Set(),
     bind: (address, listener) => bind(fabric, address, listener),
-    pipe: (from, to) => lineOf(from, to).pipe(),
+    pipe: (from, to) => options.pipeOver?.(from, to) ?? lineOf(from, to).pipe(),
     isCut: (from, to) => lineOf(from, to).isCut,
     losesReply: (path) => loses(lost, path),
     losesStreamReply: (path) => loses(lostInStreams, path),

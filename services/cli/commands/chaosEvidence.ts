@@ -3,13 +3,12 @@
  * the writers were told against what the sites hold.
  */
 
-import { join } from "node:path";
 import type { AuditFact, PdFact, Protection, Scenario, WriterFact } from "../../chaos/index.ts";
 import { type AuditReport, auditRecord, openSteadyDisk } from "../../guest/index.ts";
 import { CerebroService, type RecoveryPoint } from "../../platform/wire/cerebro.ts";
 import { auditOf, type RunResult } from "../../report/index.ts";
 import type { Context } from "../command.ts";
-import { compareWithCopy, keepCopy } from "../demo/diskCopy.ts";
+import { type CopyFile, compareWithCopy, keepCopy } from "../demo/diskCopy.ts";
 import type { SiteActions } from "../demo/siteActions.ts";
 import { callSite } from "../siteClient.ts";
 import { historyOf } from "./chaosWriters.ts";
@@ -197,8 +196,8 @@ async function activeSites(
 
 type Bytes = Pick<PdFact, "bytesCompared" | "bytesDiffer">;
 
-function copyOf({ workFolder }: EvidenceWorld, vdisk: string): string {
-  return join(workFolder, `copy-${vdisk}`);
+function copyOf({ context, workFolder }: EvidenceWorld, vdisk: string): CopyFile {
+  return { disk: context.world.diskAt(workFolder), path: `copy-${vdisk}` };
 }
 
 /** Keeps what the point holds at the site where it was cut. */

@@ -4,8 +4,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
 import { type NbdClient, readDisk } from "../../guest/index.ts";
+import type { Disk } from "../../platform/disk.ts";
+
+/** The file that keeps a copy. */
+export interface CopyFile {
+  readonly disk: Disk;
+  readonly path: string;
+}
 
 export interface DiskDigest {
   readonly bytes: number;
@@ -20,19 +26,20 @@ export interface DiskComparison extends DiskDigest {
 
 const STREAM = { pieceBytes: 1024 * 1024, depth: 8 };
 
-/** Reads the whole disk into a file; zeros become holes. */
+/** Reads the whole disk into a file, in place of what it held; zeros become holes. */
 export async function keepCopy(
   client: NbdClient,
-  path: string,
+  { disk, path }: CopyFile,
   onProgress: (doneBytes: number) => void,
 ): Promise<DiskDigest> {
   const hash = createHash("sha256");
-  const file = await open(path, "w");
+  await disk.remove(path);
+  const file = await disk.open(path, "create");
   try {
     await file.truncate(client.sizeBytes);
-    for await (const piece of readDisk(client, { ...STREAM, onProgress })) {
-      hash.update(piece.bytes ?? Buffer.alloc(piece.length));
-      if (piece.bytes !== undefined) await file.write(piece.bytes, 0, piece.length, piece.offset);
+    for await (const { bytes, length, offset } of readDisk(client, { ...STREAM, onProgress })) {
+      hash.update(bytes ?? new Uint8Array(length));
+      if (bytes !== undefined) await file.write(offset, [bytes]);
     }
   } finally {
     await file.close();
@@ -43,31 +50,22 @@ export async function keepCopy(
 /** Reads the whole disk and the copy side by side. */
 export async function compareWithCopy(
   client: NbdClient,
-  path: string,
+  { disk, path }: CopyFile,
   onProgress: (doneBytes: number) => void,
 ): Promise<DiskComparison> {
   const hash = createHash("sha256");
-  const file = await open(path, "r");
+  const file = await disk.open(path, "read");
   let firstDifference: number | undefined;
   try {
     for await (const piece of readDisk(client, { ...STREAM, onProgress })) {
-      const bytes =
-        piece.bytes === undefined
-          ? Buffer.alloc(piece.length)
-          : Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.length);
+      const bytes = piece.bytes ?? new Uint8Array(piece.length);
       hash.update(bytes);
-      const expected = await readAt(file, piece.offset, piece.length);
-      if (firstDifference === undefined && !bytes.equals(expected))
+      const expected = await file.read(piece.offset, piece.length);
+      if (firstDifference === undefined && Buffer.compare(bytes, expected) !== 0)
         firstDifference = piece.offset + bytes.findIndex((byte, i) => byte !== expected[i]);
     }
   } finally {
     await file.close();
   }
   return { bytes: client.sizeBytes, sha256: hash.digest("hex"), firstDifference };
-}
-
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
-  const { bytesRead } = await file.read(buffer, 0, length, offset);
-  return buffer.subarray(0, bytesRead);
 }

@@ -1,10 +1,15 @@
 /** The loss of site A in a drill, the failover to B, and the account of what survived. */
 
-import { join } from "node:path";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import { type AuditReport, auditRecord, openSteadyDisk } from "../../guest/index.ts";
 import type { RecoveryPoint } from "../../platform/wire/cerebro.ts";
-import { compareWithCopy, type DiskComparison, type DiskDigest, keepCopy } from "./diskCopy.ts";
+import {
+  type CopyFile,
+  compareWithCopy,
+  type DiskComparison,
+  type DiskDigest,
+  keepCopy,
+} from "./diskCopy.ts";
 import type { FailoverReport } from "./drillReport.ts";
 import { DISK, type DrillRun, PD } from "./drillWorld.ts";
 import { type RunningWriter, WRITER_RUNS_MS } from "./drillWriter.ts";
@@ -49,14 +54,18 @@ export async function failOver(
   };
 }
 
+function copyOf({ world: { context, workFolder } }: DrillRun): CopyFile {
+  return { disk: context.world.diskAt(workFolder), path: "source" };
+}
+
 /** What the recovery point holds at A, while A lives. */
 async function keepSource(run: DrillRun, point: RecoveryPoint): Promise<DiskDigest> {
-  const { context, progress, workFolder } = run.world;
+  const { context, progress } = run.world;
   const targets = await run.actions.targets("A", DISK, `${DISK}@${point.id}`);
   const client = await openSteadyDisk(context.world, targets);
   const bar = progress.bar(`reading ${DISK}@${point.name} at A`, "bytes");
   try {
-    return await keepCopy(client, join(workFolder, "source"), (done) => {
+    return await keepCopy(client, copyOf(run), (done) => {
       bar.update(done, client.sizeBytes);
     });
   } finally {
@@ -71,13 +80,13 @@ async function compare(
   source: DiskDigest,
   lostMs: number,
 ): Promise<{ firstReadMs: number; target: DiskComparison }> {
-  const { context, progress, workFolder } = run.world;
+  const { context, progress } = run.world;
   const client = await openSteadyDisk(context.world, await run.actions.targets("B", DISK));
   await client.read(0, 4096);
   const firstReadMs = Math.round(run.clock.now() - lostMs);
   const bar = progress.bar(`reading ${DISK} at B`, "bytes");
   try {
-    const target = await compareWithCopy(client, join(workFolder, "source"), (done) => {
+    const target = await compareWithCopy(client, copyOf(run), (done) => {
       bar.update(done, client.sizeBytes);
     });
     run.check(

@@ -9,7 +9,7 @@ import type { Acceptance, Activation, RunRecord, Verdict } from "./contracts.ts"
 import { atMs, Examination, momentItem, writeItem } from "./examination.ts";
 
 /** Checks the acceptance logs of all resources. */
-export function checkEpochs(record: RunRecord): Verdict {
+export function checkEpochs(record: Pick<RunRecord, "acceptances">): Verdict {
   const examination = new Examination("P4", "one node has an epoch, and epochs never fall");
   const newest = new Map<string, Acceptance>();
   const holders = new Map<string, Acceptance>();
