@@ -118,6 +118,8 @@ class Runner {
   #faults = 0;
   #rotted = 0;
   #activating = 0;
+  /** Faults of the time line that have not struck yet, by their place in it. */
+  readonly #unstruck = new Set<number>();
   #startedMs = 0;
 
   constructor(world: RunnerWorld) {
@@ -127,11 +129,15 @@ class Runner {
 
   async run(moments: readonly Moment[]): Promise<RunReport> {
     this.#startedMs = this.#world.clock.now();
+    for (const [place, { step }] of moments.entries())
+      if ("fault" in step.does) this.#unstruck.add(place);
     const ended = new AbortController();
     const renewing = this.#keepRenewing(ended.signal);
     try {
       // All are joined before the heal: none may strike after it.
-      const results = await Promise.allSettled(moments.map((moment) => this.#at(moment)));
+      const results = await Promise.allSettled(
+        moments.map((moment, place) => this.#at(moment, place)),
+      );
       for (const result of results) if (result.status === "rejected") throw result.reason;
     } finally {
       ended.abort();
@@ -150,11 +156,11 @@ class Runner {
     return Math.round(this.#world.clock.now() - this.#startedMs);
   }
 
-  async #at(moment: Moment): Promise<void> {
+  async #at(moment: Moment, place: number): Promise<void> {
     const { clock, signal } = this.#world;
     const { step } = moment;
     await clock.sleep(moment.atMs, signal);
-    const met = step.when === undefined || (await this.#until(step.when));
+    const met = step.when === undefined || (await this.#until(step.when, place));
     if (met) await clock.sleep(step.afterMs, signal);
     let atMs = this.#elapsedMs;
     let struck: readonly string[] = [];
@@ -167,6 +173,7 @@ class Runner {
       if (signal.aborted) throw error;
       problem = messageOf(error);
     }
+    this.#unstruck.delete(place);
     const what = describeStep(step);
     const names = struck.length === 0 ? "" : ` (${struck.join(", ")})`;
     const outcome = problem === "" ? names : `: not done, ${problem}`;
@@ -269,21 +276,31 @@ class Runner {
   }
 
   /** @returns whether it was so within the patience, which lasts while a replication is under way */
-  async #until(when: NonNullable<Step["when"]>): Promise<boolean> {
-    const { clock, lab, signal } = this.#world;
+  async #until(when: NonNullable<Step["when"]>, place: number): Promise<boolean> {
+    const { clock, signal } = this.#world;
     const lastMs = clock.now() + WHEN_MS_MAX;
     let untilMs = clock.now() + WHEN_PATIENCE_MS;
     while (clock.now() < Math.min(untilMs, lastMs)) {
-      // A site that does not answer at the moment moves nothing that we know of.
-      const jobs = when === "activating" ? [] : await lab.jobs().catch(() => []);
-      const isSo =
-        when === "activating" ? this.#activating > 0 : jobs.some((job) => isIn(job, when));
-      if (isSo) return true;
-      // How long one takes is a matter of the machine.
-      if (jobs.some((job) => !isEnded(job.state))) untilMs = clock.now() + WHEN_PATIENCE_MS;
+      const seen = await this.#look(when, place);
+      if (seen === "so") return true;
+      // How long it takes is a matter of the machine.
+      if (seen === "maybe soon") untilMs = clock.now() + WHEN_PATIENCE_MS;
       await clock.sleep(POLL_MS, signal);
     }
     return false;
+  }
+
+  async #look(
+    when: NonNullable<Step["when"]>,
+    place: number,
+  ): Promise<"so" | "maybe soon" | "not so"> {
+    if (when === "activating") return this.#activating > 0 ? "so" : "not so";
+    if (when === "struck")
+      return [...this.#unstruck].some((one) => one < place) ? "maybe soon" : "so";
+    // A site that does not answer at the moment moves nothing that we know of.
+    const jobs = await this.#world.lab.jobs().catch(() => []);
+    if (jobs.some((job) => isIn(job, when))) return "so";
+    return jobs.some((job) => !isEnded(job.state)) ? "maybe soon" : "not so";
   }
 
   async #keepRenewing(ended: AbortSignal): Promise<void> {
@@ -314,7 +331,10 @@ class Runner {
   }
 }
 
-function isIn(job: JobLook, phase: Exclude<Step["when"], "activating" | undefined>): boolean {
+function isIn(
+  job: JobLook,
+  phase: Exclude<Step["when"], "activating" | "struck" | undefined>,
+): boolean {
   switch (phase) {
     case "planning":
       return job.state === "PLANNING";

@@ -39,8 +39,11 @@ export function fieldsOf<K extends string>(
 /** Promises that a run can be held to. */
 export const invariantNames = ["P1", "P2", "P3", "P4", "P5", "P7", "P8", "P9"] as const;
 
-/** What a step can wait for: a phase of a replication, or an activation under way. */
-export const whenNames = ["planning", "replicating", "recording", "activating"] as const;
+/**
+ * What a step can wait for: a phase of a replication, an activation under way, or that every fault
+ * before it in the time line has struck.
+ */
+export const whenNames = ["planning", "replicating", "recording", "activating", "struck"] as const;
 
 /** Files of a Stargate that can rot: chunks at rest, and the log of writes not drained yet. */
 export const rotFiles = ["egroup", "oplog"] as const;

@@ -55,6 +55,7 @@ const whenTexts: Readonly<Record<NonNullable<Step["when"]>, string>> = {
   replicating: "a replication moves data",
   recording: "a replication is recorded",
   activating: "an activation is under way",
+  struck: "all faults before it have struck",
 };
 
 function describeFault(fault: Fault): string {

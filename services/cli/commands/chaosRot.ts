@@ -143,7 +143,14 @@ export class Rotter {
     const all = Array.from({ length: site.cvms }, (_, i) => `stargate@${site.name}/${i + 1}`);
     const before = this.#logs.get(site.name) ?? cvm;
     const copies = replicationFactorOf(this.#world.open.lab, site);
-    if (copies < 2 || before !== cvm || all.some((id) => !running.has(id)))
+    // It passes: the runner waits for them.
+    if (copies >= 2 && before === cvm && all.some((id) => !running.has(id)))
+      throw new AntipodeError(
+        "PROCESS_NOT_FOUND",
+        `not every Stargate of ${site.name} runs now: its logs may be last good copies`,
+        { site: site.name },
+      );
+    if (copies < 2 || before !== cvm)
       throw new AntipodeError(
         "CHECK_FAILED",
         `the oplog of CVM ${cvm} at ${site.name} may hold a last good copy now`,

@@ -71,8 +71,9 @@ describe("rot", () => {
     const { rotter, running } = await createSite();
     const log = { file: "oplog", count: 1, lastCopy: false } as const;
     running.delete("stargate@A/2");
+    // It comes back: the runner asks again.
     expect(await codeOfFailure(rotter.rot("stargate@A/1", log, createPrng(1)))).toBe(
-      "CHECK_FAILED",
+      "PROCESS_NOT_FOUND",
     );
     expect(await codeOfFailure(rotter.rot("cerebro@A/1", order, createPrng(1)))).toBe(
       "PROCESS_NOT_FOUND",

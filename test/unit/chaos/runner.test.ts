@@ -147,6 +147,21 @@ describe("the runner", () => {
     expect([faults, steps.map((one) => [one.fault, one.problem])]).toEqual([1, [["kill", ""]]]);
   });
 
+  it("strikes after the faults before it where the order matters, however late those are", async () => {
+    const { clock, orders, run, refusals } = createWorld();
+    for (let i = 0; i < 100; i++) refusals.push(new AntipodeError("PROCESS_NOT_FOUND", "gone"));
+    const done = run(
+      { at: "1s", fault: { kind: "kill", target: "etcd@A" } },
+      { at: "2s", when: "struck", after: "1s", fault: cut },
+      { at: "30s", fault: stop },
+    );
+    await clock.tick(31_000);
+    await done;
+    const struck = orders.filter((one) => !one.includes("kill")).map((one) => one.split(" ")[1]);
+    expect(struck.slice(0, 2)).toEqual(["cut", "freeze"]);
+    expect(Number(orders.find((one) => one.includes("cut"))?.split(" ")[0])).toBeGreaterThan(6900);
+  });
+
   it("does not try again what was refused for good", async () => {
     const { clock, orders, run, refusals } = createWorld();
     refusals.push(new AntipodeError("INVALID_ARGUMENT", "no such thing"));
