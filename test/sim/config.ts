@@ -82,6 +82,15 @@ export const faultGroups = {
     tearPair: "F22",
     blackHolePair: "F22",
   },
+  ordered: {
+    peerAwayThenOwnerLost: "F29",
+    ownerStaleWhileReplaced: "F29",
+    ownerThenHeirLost: "F29",
+    copiesLosePower: "F29",
+    killedInSyncThenAlone: "F29",
+    clocksApartAtTakeover: "F29",
+    leaderStaleWhileReplaced: "F29",
+  },
 } as const;
 export type FaultGroup = keyof typeof faultGroups;
 /** Kinds of one group. */
@@ -102,6 +111,7 @@ export const faultClasses: Readonly<Record<FaultKind, string>> = {
   ...faultGroups.etcd,
   ...faultGroups.link,
   ...faultGroups.inside,
+  ...faultGroups.ordered,
 };
 
 /** What the operator of a run does. */
@@ -166,7 +176,7 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
     untilMs,
     faultEveryMs: pick(prng, [500, 1500, 4000]),
     faultLastsMs: pick(prng, [300, 1500, 5000]),
-    faults: drawFaults(prng),
+    faults: drawFaults(prng, createPrng(seed ^ 0x0bde5)),
     operator: {
       snapshotEveryMs: pick(prng, [1000, 3000, 8000]),
       replicateShare: pick(prng, [0.3, 1]),
@@ -175,12 +185,18 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
   };
 }
 
-/** Half of the groups, of each half of its kinds; one run in ten is calm. */
-function drawFaults(prng: Prng): readonly FaultKind[] {
+/**
+ * Half of the groups, of each half of its kinds; one run in ten is calm.
+ * @param ordered for a group that is younger than the others, and changes nothing of what else is drawn
+ */
+function drawFaults(prng: Prng, ordered: Prng): readonly FaultKind[] {
   if (prng.below(10) === 0) return [];
-  return Object.values(faultGroups).flatMap((group) => {
-    const isOn = prng.below(2) === 0;
-    return (Object.keys(group) as FaultKind[]).filter(() => prng.below(2) === 0 && isOn);
+  return keysOf(faultGroups).flatMap((group) => {
+    const draws = group === "ordered" ? ordered : prng;
+    const isOn = draws.below(2) === 0;
+    return (Object.keys(faultGroups[group]) as FaultKind[]).filter(
+      () => draws.below(2) === 0 && isOn,
+    );
   });
 }
 

@@ -16,11 +16,14 @@ import {
 } from "./faults/injection.ts";
 import { insideInjectors, linkInjectors } from "./faults/links.ts";
 import { mediaInjectors } from "./faults/media.ts";
+import { aimed, injectOrder } from "./faults/ordered.ts";
 import { processInjectors } from "./faults/processes.ts";
 import type { SimSite } from "./world/site.ts";
 import type { World } from "./world/world.ts";
 
-const injectors: Readonly<Record<Exclude<FaultKind, KindOf<"media">>, Injector>> = {
+const injectors: Readonly<
+  Record<Exclude<FaultKind, KindOf<"media"> | KindOf<"ordered">>, Injector>
+> = {
   ...processInjectors,
   ...diskInjectors,
   ...clockInjectors,
@@ -44,7 +47,8 @@ const grounds = new WeakMap<SimSite, Ground>();
 
 /** Injects the fault at a place that the generator draws; equal generators give equal faults. */
 export function inject(world: World, kind: FaultKind, prng: Prng): Injected {
-  const target = drawTarget(world, prng);
+  const drawn = drawTarget(world, prng);
+  const target = isOrdered(kind) ? aimed(drawn) : drawn;
   const ground = groundOf(world, target.site);
   if (isMedia(kind) && kind !== "loseIndex") return mediaInjectors[kind](target, ground);
   if (HARMLESS.has(kind)) return injectOther(target, kind, ground);
@@ -64,7 +68,12 @@ export function inject(world: World, kind: FaultKind, prng: Prng): Injected {
 }
 
 function injectOther(target: Target, kind: FaultKind, ground: Ground): Injected {
+  if (isOrdered(kind)) return injectOrder(kind, target);
   return isMedia(kind) ? mediaInjectors[kind](target, ground) : injectors[kind](target);
+}
+
+function isOrdered(kind: FaultKind): kind is KindOf<"ordered"> {
+  return kind in faultGroups.ordered;
 }
 
 function isMedia(kind: FaultKind): kind is KindOf<"media"> {

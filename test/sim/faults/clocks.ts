@@ -3,6 +3,7 @@
  * its monotonic clock has another speed. Clocks of two CVMs never differ by 5 % or more (FAULT_MODEL.md).
  */
 
+import { assert } from "../../../services/base/assert.ts";
 import { type KindOf, pick } from "../config.ts";
 import type { SimCvm } from "../world/site.ts";
 import { type Injector, local, spared } from "./injection.ts";
@@ -13,7 +14,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const JUMPS_MS = [-HOUR_MS, -MINUTE_MS, -SECOND_MS, SECOND_MS, MINUTE_MS, HOUR_MS];
 const STROBE_MS = 100;
 /** Two clocks differ by twice as much at most. */
-const DRIFT_MAX = 0.024;
+export const DRIFT_MAX = 0.024;
 
 /** A second drift would add to the first one. */
 const drifting = new WeakSet<SimCvm>();
@@ -43,13 +44,21 @@ export const clockInjectors: Readonly<Record<KindOf<"clock">, Injector>> = {
   },
   driftClock: (target) => {
     const { cvm, prng } = target;
-    if (drifting.has(cvm)) return spared(target, "its clock drifts already");
-    const rate = 1 + (2 * prng.unit() - 1) * DRIFT_MAX;
-    const undo = cvm.clock.drift(rate - cvm.skew.rate);
-    drifting.add(cvm);
-    return local(target, `CVM ${cvm.cvm} at ${rate.toFixed(4)}`, () => {
-      drifting.delete(cvm);
-      undo();
-    });
+    const by = (2 * prng.unit() - 1) * DRIFT_MAX;
+    const undo = driftBy(cvm, by);
+    if (undo === undefined) return spared(target, "its clock drifts already");
+    return local(target, `CVM ${cvm.cvm} at ${(1 + by).toFixed(4)}`, undo);
   },
 };
+
+/** Faster than the world by this part, DRIFT_MAX at most. @returns what ends it; `undefined` where a clock drifts already */
+export function driftBy(cvm: SimCvm, part: number): (() => void) | undefined {
+  assert(Math.abs(part) <= DRIFT_MAX, "clocks differ by less than the fault model allows");
+  if (drifting.has(cvm)) return undefined;
+  const undo = cvm.clock.drift(1 + part - cvm.skew.rate);
+  drifting.add(cvm);
+  return () => {
+    drifting.delete(cvm);
+    undo();
+  };
+}

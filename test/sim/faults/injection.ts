@@ -20,6 +20,8 @@ export interface Injected {
   readonly link: { readonly from: string; readonly to: string } | undefined;
   /** It was not done, because it could have cost what no promise covers; the text says what. */
   readonly isSpared?: true;
+  /** For a fault of several steps: when the last one is done, whatever time was drawn. */
+  readonly over?: Promise<void>;
   /** Undoes it; what the product made of it stays. Called once. */
   end(): void;
 }
