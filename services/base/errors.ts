@@ -328,6 +328,13 @@ export const errorTable = {
     "End the named process or choose other addresses.",
   ),
   PROCESS_NOT_FOUND: notFound("List the processes with `antipode lab status`."),
+  SIMULATOR_NOT_FOUND: row(
+    "failedPrecondition",
+    "EPERM",
+    "environment",
+    "never",
+    "Use --engine sim from a checkout of antipode's sources, or leave it out for a real lab.",
+  ),
   CHECK_FAILED: row(
     "dataLoss",
     "EIO",

@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { drawConfig } from "./config.ts";
+import { runScenarioFile } from "./lab/scenarioMain.ts";
 import { eventText, reportFailure } from "./replay/failure.ts";
 import { type Options, parseOptions, USAGE } from "./replay/options.ts";
 import { childPool, ownPool, type Pool, serveParent, WORKER_ARGUMENT } from "./replay/pool.ts";
@@ -134,6 +135,9 @@ async function main(): Promise<number> {
     print(USAGE);
     return 0;
   }
+  const { scenario } = options;
+  if (scenario !== undefined)
+    return (await runScenarioFile(scenario, { ...options, print })) ? 0 : EXIT_FAILED;
   const summary = await runSet(options);
   if (options.json) print(JSON.stringify(summary.json()));
   else for (const line of summary.lines()) print(line);

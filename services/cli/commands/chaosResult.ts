@@ -37,6 +37,7 @@ export interface Gathered {
   readonly scenario: Scenario;
   readonly file: string;
   readonly seed: number;
+  readonly engine: RunResult["engine"];
   readonly ok: boolean;
   readonly times: RunTimes;
   readonly report: RunReport;
@@ -50,7 +51,7 @@ export interface Gathered {
 
 /** Time 0 is when the time line began. */
 export function resultOf(gathered: Gathered): RunResult {
-  const { scenario, file, seed, ok, times, report, verdicts, writers, watch } = gathered;
+  const { scenario, file, seed, engine, ok, times, report, verdicts, writers, watch } = gathered;
   const { startMs, strikeMs, healedMs, convergedMs, endMs } = times;
   const span = (fromMs: number, toMs: number): { fromMs: number; toMs: number } => ({
     fromMs: fromMs - strikeMs,
@@ -60,9 +61,9 @@ export function resultOf(gathered: Gathered): RunResult {
     version: 1,
     ok,
     scenario: { name: scenario.name, description: scenario.description, file },
-    engine: "lab",
+    engine,
     seed,
-    reproduce: `antipode chaos run ${file} --seed ${seed}`,
+    reproduce: `antipode chaos run ${file}${engine === "sim" ? " --engine sim" : ""} --seed ${seed}`,
     antipode: VERSION,
     startedAtMs: times.strikeWallMs,
     phases: [

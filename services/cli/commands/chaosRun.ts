@@ -20,7 +20,7 @@ import { FaultService } from "../../platform/wire/faults.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import { WanService } from "../../platform/wire/wan.ts";
 import { faultsText, type RunResult } from "../../report/index.ts";
-import { addCommand, type Context, type Outcome, optional } from "../command.ts";
+import { addCommand, type Context, type Options, type Outcome, optional } from "../command.ts";
 import { table } from "../output.ts";
 import { createProgress } from "../progress.ts";
 import {
@@ -30,8 +30,9 @@ import {
   writeReports,
 } from "./chaosReport.ts";
 import { type ChaosRun, runScenario } from "./chaosScenario.ts";
+import { shapeOfScenario } from "./chaosShape.ts";
+import { simulate } from "./chaosSim.ts";
 import { callWan } from "./chaosWan.ts";
-import { shapeOf } from "./lab.ts";
 
 const SEEDS = 0x1_0000_0000;
 
@@ -42,6 +43,7 @@ export function addChaosRunCommands(noun: Command): void {
     summary: "run a scenario, then heal, converge, compare, and judge each promise",
     more: [
       "Without --dir on a lab of its own, which is deleted afterwards; with --dir on the lab that runs there.",
+      "With --engine sim in virtual time, from a checkout: the same file, at 1:8, within seconds; one seed is one execution.",
       "Every fault is held by a lease: it undoes itself within 10 s when this command dies.",
       "Exit code 9: a promise is violated, or one that the scenario asserts was never tested.",
     ].join("\n"),
@@ -49,11 +51,13 @@ export function addChaosRunCommands(noun: Command): void {
       ["--dry-run", "only print the time line"],
       ["--seed <number>", "instead of the scenario's: decides targets and writes"],
       ["--keep", "leave the lab of its own running"],
+      ["--engine <name>", "lab (default): real processes; sim: the simulator of a checkout"],
       ...reportOptions,
     ],
     examples: [
       "chaos run deploy/chaos/leader-kill-full.yaml",
       "chaos run flap.yaml --seed 7 --report /tmp/flap",
+      "chaos run deploy/chaos/everything.yaml --engine sim",
     ],
     run: (context, [file]) => run(context, file ?? ""),
   });
@@ -92,16 +96,33 @@ async function run(context: Context, file: string): Promise<Outcome> {
   const scenario = await readScenario(file);
   const seed = seedOf(context, scenario);
   if (context.options["dryRun"] === true) return dryRun(scenario, seed);
+  const engine = engineOf(context.options);
   const reports = await plannedReports(context.options);
   const progress = createProgress({ json: context.json });
   const tell = (line: string): void => {
     progress.line(line);
   };
+  if (engine === "sim") {
+    const answer = await simulate({ file, seed, tell, signal: context.signal });
+    for (const written of await writeReports(reports, answer.result)) tell(`report: ${written}`);
+    return outcomeOf(answer.result, `one execution: ${answer.traceHash}`);
+  }
   const workFolder = await mkdtemp(join(tmpdir(), "antipode-chaos-"));
   const work = join(workFolder, "work");
   await context.world.diskAt(work).makeFolder("");
   const own = optional(context.options, "dir") === undefined;
-  const plan = { context, scenario, file, seed, workFolder: work, tell };
+  const codec: ChaosRun["codec"] = async () =>
+    (await import("../../platform/adapters/codec.ts")).createCodec();
+  const plan = {
+    context,
+    scenario,
+    file,
+    seed,
+    engine,
+    codec,
+    tell,
+    workFolder: work,
+  };
   let result: RunResult;
   if (own) result = await onOwnLab(plan, join(workFolder, "lab"));
   else {
@@ -114,21 +135,34 @@ async function run(context: Context, file: string): Promise<Outcome> {
   if (result.ok && !(own && context.options["keep"] === true))
     await rm(workFolder, { recursive: true, force: true });
   else context.tell(`histories and copies are kept in ${workFolder}`);
+  return outcomeOf(result);
+}
+
+function outcomeOf(result: RunResult, ...more: readonly string[]): Outcome {
   return {
     json: result,
-    text: resultText(result),
+    text: [resultText(result), ...more].join("\n"),
     ...(result.ok ? {} : { exit: exitCode.checkFailed }),
   };
 }
 
+/** @throws AntipodeError `INVALID_ARGUMENT`, also for options that mean nothing to a simulated lab */
+function engineOf(options: Options): RunResult["engine"] {
+  const name = optional(options, "engine") ?? "lab";
+  if (name === "lab") return name;
+  if (name !== "sim")
+    throw new AntipodeError("INVALID_ARGUMENT", `--engine is lab or sim, not "${name}"`);
+  if (options["dir"] !== undefined || options["keep"] === true)
+    throw new AntipodeError(
+      "INVALID_ARGUMENT",
+      "--engine sim makes a lab of its own in memory: leave out --dir and --keep",
+    );
+  return name;
+}
+
 async function onOwnLab(plan: Omit<ChaosRun, "open">, directory: string): Promise<RunResult> {
   const { context, scenario, tell } = plan;
-  const { shape, given } = shapeOf({
-    ...context.options,
-    sites: scenario.sites.map((site) => site.name).join(","),
-    cvms: scenario.sites.map((site) => site.cvms).join(","),
-    ...(scenario.rf === undefined ? {} : { rf: String(scenario.rf) }),
-  });
+  const { shape, given } = shapeOfScenario(scenario, context.options);
   const { open } = await upLab(context.world, {
     directory,
     shape,

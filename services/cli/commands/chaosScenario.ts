@@ -20,6 +20,7 @@ import {
   type Scenario,
 } from "../../chaos/index.ts";
 import { callGenesis, type OpenLab } from "../../lab/index.ts";
+import type { Codec } from "../../platform/codec.ts";
 import { GenesisService } from "../../platform/wire/genesis.ts";
 import type { RunResult } from "../../report/index.ts";
 import type { Context } from "../command.ts";
@@ -48,6 +49,9 @@ export interface ChaosRun {
   /** Its path, as it was given. */
   readonly file: string;
   readonly seed: number;
+  readonly engine: RunResult["engine"];
+  /** For what lies in the files of Stargates. */
+  readonly codec: () => Promise<Codec>;
   /** Absolute path of a folder outside the lab: histories, copies. */
   readonly workFolder: string;
   readonly tell: (line: string) => void;
@@ -74,7 +78,7 @@ class ScenarioRun {
 
   constructor(run: ChaosRun) {
     this.#run = run;
-    const { context, open, scenario } = run;
+    const { context, open, scenario, codec } = run;
     this.#holder = `chaos-${newRequestId(context)}`;
     this.#actions = new SiteActions(context, open);
     const parts = { ...run, actions: this.#actions };
@@ -83,7 +87,7 @@ class ScenarioRun {
     this.#rotter = new Rotter({
       open,
       diskAt: context.world.diskAt,
-      codec: async () => (await import("../../platform/adapters/codec.ts")).createCodec(),
+      codec,
       running: () => this.#running(),
     });
     this.#lab = createChaosLab({
@@ -116,7 +120,7 @@ class ScenarioRun {
   }
 
   async #runWatched(): Promise<RunResult> {
-    const { scenario, tell, seed, file, context } = this.#run;
+    const { scenario, tell, seed, file, engine, context } = this.#run;
     const now = (): number => this.#clock.now();
     const startMs = now();
     await this.#setUp();
@@ -166,6 +170,7 @@ class ScenarioRun {
       scenario,
       file,
       seed,
+      engine,
       ok: isGood(verdicts, scenario.assert) && !missed,
       times,
       report,

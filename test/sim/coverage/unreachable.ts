@@ -39,6 +39,7 @@ export const unreachable: readonly Unreachable[] = [
       "LAB_NOT_RUNNING",
       "LAB_NOT_FOUND",
       "LAB_START_FAILED",
+      "SIMULATOR_NOT_FOUND",
     ),
     why: "made by lab and command line, which are no part of a simulated world",
   },

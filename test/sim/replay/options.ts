@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { SCALE_DEFAULT, SCALE_MAX } from "../lab/scaled.ts";
 
 export const USAGE = `Usage: scripts/sim [options]
 
@@ -18,6 +19,10 @@ Runs whole sites in one process under virtual time, one world a seed, and judges
   --trace         print every event: MS PROCESS WHAT DETAIL
   --json          print one line of JSON a seed, and one for all of them
   --help          this text
+
+  --scenario F    run a scenario of \`antipode chaos run\` instead of seeds: a whole lab in virtual time.
+                  Goes with --seed (default: the scenario's), --twice, --trace, --chart and --json
+  --scale N       divide its rates, sizes and bandwidths by N (default ${SCALE_DEFAULT}; 1: as in the file)
 
 When a seed fails:
   --shrink N      runs to spend on a smaller case that fails alike (default 60; 0: none)
@@ -44,6 +49,15 @@ export interface Options {
   readonly shrinkRuns: number;
   readonly chart: string | undefined;
   readonly keep: boolean;
+  readonly scenario: ScenarioOptions | undefined;
+}
+
+/** A scenario in place of seeds. */
+export interface ScenarioOptions {
+  readonly file: string;
+  /** `undefined`: the scenario's own. */
+  readonly seed: number | undefined;
+  readonly scale: number;
 }
 
 /**
@@ -57,7 +71,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     args: [...args],
     options: {
       ...{ seed: text, seeds: text, minutes: text, until: text, jobs: text, shrink: text },
-      ...{ regression: text, chart: text },
+      ...{ regression: text, chart: text, scenario: text, scale: text },
       ...{ twice: flag, coverage: flag, trace: flag, json: flag, keep: flag, help: flag },
     },
   });
@@ -83,7 +97,24 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     shrinkRuns: wholeNumber("--shrink", values.shrink) ?? SHRINK_RUNS,
     chart,
     keep: values.keep,
+    scenario: scenarioOf(values),
   };
+}
+
+/** Options that mean nothing to a scenario. */
+const OF_SEEDS = ["seeds", "minutes", "until", "regression", "jobs", "shrink", "coverage", "keep"];
+
+function scenarioOf(values: Readonly<Record<string, unknown>>): ScenarioOptions | undefined {
+  const { scenario, seed, scale } = values as Readonly<Record<string, string | undefined>>;
+  if (scenario === undefined) {
+    if (scale !== undefined) throw new Error("--scale is for --scenario");
+    return undefined;
+  }
+  const other = OF_SEEDS.find((name) => values[name] !== undefined && values[name] !== false);
+  if (other !== undefined) throw new Error(`--${other} does not go with --scenario`);
+  const by = wholeNumber("--scale", scale) ?? SCALE_DEFAULT;
+  if (by < 1 || by > SCALE_MAX) throw new Error(`--scale takes 1 to ${SCALE_MAX}`);
+  return { file: scenario, seed: wholeNumber("--seed", seed), scale: by };
 }
 
 /** One case, or events in their order, need no more than one process. */
