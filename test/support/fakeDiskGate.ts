@@ -48,8 +48,8 @@ export interface SlowPlan extends DiskSelection {
 export type DiskHook = (operation: DiskOperation, path: string) => void | Promise<void>;
 
 export interface Gate {
-  /** Lets an operation through after the hooks, or fails it as planned. */
-  pass(operation: DiskOperation, path: string): Promise<void>;
+  /** Lets an operation through after the hooks, or fails it as planned; at once where nothing is on. */
+  pass(operation: DiskOperation, path: string): Promise<void> | undefined;
   readonly plan: (plan: FailurePlan) => Undo;
   readonly hook: (hook: DiskHook | undefined) => void;
   /** One more hook beside the others. */
@@ -65,12 +65,16 @@ export function createGate(): Gate {
   const failures = new FaultSet<FailureState>();
   const hooks = new FaultSet<DiskHook>();
   let ownHook: DiskHook | undefined;
+  const meetAll = async (operation: DiskOperation, path: string): Promise<void> => {
+    await ownHook?.(operation, path);
+    if (!hooks.isEmpty) for (const hook of hooks.all()) await hook(operation, path);
+    if (!failures.isEmpty) for (const state of failures.all()) meet(state, operation, path);
+  };
   return {
-    async pass(operation, path) {
-      await ownHook?.(operation, path);
-      if (!hooks.isEmpty) for (const hook of hooks.all()) await hook(operation, path);
-      if (!failures.isEmpty) for (const state of failures.all()) meet(state, operation, path);
-    },
+    pass: (operation, path) =>
+      ownHook === undefined && hooks.isEmpty && failures.isEmpty
+        ? undefined
+        : meetAll(operation, path),
     plan: (plan) => failures.add({ plan, passed: 0, failedCount: 0 }),
     hook(next) {
       ownHook = next;

@@ -4,11 +4,19 @@
  * Unsynced changes are known by sector of 512 bytes. A failed sync drops them from the to-do list
  * without making them durable, as Linux does: the cache still shows the new bytes, and a later sync
  * succeeds although they never reached the disk.
+ *
+ * There is one array of bytes, the cache's. What the disk holds is the same, except in sectors that are
+ * dirty or phantom, whose durable bytes are kept aside; zeros are kept as nothing, so a file that only
+ * grows keeps nothing aside. Beyond the size the array is zeros.
  */
 
+import { equalBytes } from "../../services/base/bytes.ts";
 import type { Prng } from "../../services/base/prng.ts";
 
 export const SECTOR_BYTES = 512;
+/** The first array of a file; later ones are four times as large, then grow by steps. */
+const ARRAY_BYTES_MIN = 16 * 1024;
+const ARRAY_STEP_BYTES = 1024 * 1024;
 
 /**
  * What a loss of power does to unsynced bytes and sizes: nothing of them arrived, all arrived, each
@@ -19,15 +27,19 @@ export type CrashMode = "lost" | "kept" | "random" | "tornTail" | "newest";
 
 /** Bytes of one file, cached and durable. Names of it live in the disk. */
 export class FakeFile {
+  /** A whole number of sectors. */
   #cached = new Uint8Array(0);
-  #durable = new Uint8Array(0);
   #size = 0;
   #durableSize = 0;
   /** From here on the disk's bytes are zeros. */
   #durableEnd = 0;
+  /** No sector beyond this byte is dirty. */
+  #dirtyEnd = 0;
   readonly #dirty = new Set<number>();
   /** Sectors that the cache shows as nobody will ever write them to the disk. */
   readonly #phantom = new Set<number>();
+  /** Durable bytes of dirty and phantom sectors where they are not all zeros. */
+  readonly #aside = new Map<number, Uint8Array>();
   /** Where the last unsynced write lies, in bytes. */
   #newest: { readonly from: number; readonly to: number } | undefined;
 
@@ -42,9 +54,9 @@ export class FakeFile {
 
   write(position: number, bytes: Uint8Array): void {
     const end = position + bytes.length;
-    if (end > this.#cached.length) this.#cached = grown(this.#cached, end);
-    this.#cached.set(bytes, position);
+    this.#reach(end);
     this.#touch(position, end);
+    this.#cached.set(bytes, position);
     this.#newest = { from: position, to: end };
     this.#size = Math.max(this.#size, end);
   }
@@ -52,13 +64,13 @@ export class FakeFile {
   /** A write that the disk acknowledges and forgets: only the cache knows of it, and the size. */
   writeToCacheOnly(position: number, bytes: Uint8Array): void {
     const end = position + bytes.length;
-    if (end > this.#cached.length) this.#cached = grown(this.#cached, end);
-    this.#cached.set(bytes, position);
+    this.#reach(end);
     // A sector is lost whole: also what an earlier unsynced write had put in it.
     for (const sector of sectorsOf(position, end)) {
-      this.#dirty.delete(sector);
+      if (!this.#dirty.delete(sector)) this.#setAside(sector);
       this.#phantom.add(sector);
     }
+    this.#cached.set(bytes, position);
     this.#size = Math.max(this.#size, end);
   }
 
@@ -68,17 +80,19 @@ export class FakeFile {
   }
 
   truncate(sizeBytes: number): void {
-    if (sizeBytes > this.#cached.length) this.#cached = grown(this.#cached, sizeBytes);
+    this.#reach(sizeBytes);
     if (sizeBytes < this.#size) {
-      this.#cached.fill(0, sizeBytes, this.#size);
       this.#touch(sizeBytes, this.#size);
+      this.#cached.fill(0, sizeBytes, this.#size);
     }
     this.#size = sizeBytes;
   }
 
   sync(): void {
-    this.#persistDirty();
+    if (this.#aside.size > 0) for (const sector of this.#dirty) this.#aside.delete(sector);
     this.#dirty.clear();
+    this.#durableEnd = Math.max(this.#durableEnd, this.#dirtyEnd);
+    this.#dirtyEnd = 0;
     this.#newest = undefined;
     this.#setDurableSize(this.#size);
   }
@@ -87,19 +101,22 @@ export class FakeFile {
   failSync(): void {
     for (const sector of this.#dirty) this.#phantom.add(sector);
     this.#dirty.clear();
+    this.#dirtyEnd = 0;
     this.#newest = undefined;
   }
 
   /** Memory is short: clean pages are forgotten and read from the disk again. */
   dropCache(): void {
-    for (const sector of this.#phantom) {
+    for (const sector of [...this.#phantom]) {
       const from = sector * SECTOR_BYTES;
-      const to = Math.min(from + SECTOR_BYTES, this.#cached.length);
-      if (to <= from) continue;
-      this.#cached.fill(0, from, to);
-      this.#cached.set(this.#durable.subarray(from, Math.min(to, this.#durable.length)), from);
+      const shown = Math.min(SECTOR_BYTES, this.#size - from);
+      // Beyond the end nothing is shown; what the disk holds there stays aside.
+      if (shown > 0) this.#cached.set(this.#durableOf(sector).subarray(0, shown), from);
+      if (shown < SECTOR_BYTES) continue;
+      this.#durableEnd = Math.max(this.#durableEnd, from + SECTOR_BYTES);
+      this.#phantom.delete(sector);
+      this.#aside.delete(sector);
     }
-    this.#phantom.clear();
   }
 
   /** Loses power: from here on the file is what the disk holds. */
@@ -107,23 +124,27 @@ export class FakeFile {
     const oldDurableSize = this.#durableSize;
     if (mode === "kept") this.sync();
     else if (mode === "random") {
-      for (const sector of this.#dirty) this.#persistPartly(sector, prng);
-      this.#setDurableSize(between(oldDurableSize, this.#size, prng));
+      for (const sector of [...this.#dirty]) this.#persistPartly(sector, prng);
+      this.#durableSize = between(oldDurableSize, this.#size, prng);
     } else if (mode === "tornTail") {
-      this.#persistDirty();
-      this.#setDurableSize(between(oldDurableSize, this.#size, prng));
+      for (const sector of [...this.#dirty]) this.#persist(sector);
+      this.#durableSize = between(oldDurableSize, this.#size, prng);
     } else if (mode === "newest" && this.#newest !== undefined) {
       const { from, to } = this.#newest;
-      for (const sector of sectorsOf(from, Math.min(to, this.#size)))
-        this.#persist(sector, SECTOR_BYTES);
-      this.#setDurableSize(Math.max(oldDurableSize, Math.min(to, this.#size)));
+      for (const sector of sectorsOf(from, Math.min(to, this.#size))) this.#persist(sector);
+      this.#durableSize = Math.max(oldDurableSize, Math.min(to, this.#size));
     }
-    this.#dirty.clear();
-    this.#phantom.clear();
+    for (const sectors of [this.#dirty, this.#phantom]) {
+      for (const sector of sectors)
+        this.#cached.set(this.#durableOf(sector), sector * SECTOR_BYTES);
+      sectors.clear();
+    }
+    this.#aside.clear();
+    this.#dirtyEnd = 0;
     this.#newest = undefined;
     this.#size = this.#durableSize;
-    this.#cached = this.#durable.slice(0, this.#size);
-    this.#durable = this.#cached.slice();
+    this.#reach(this.#size);
+    this.#cached.fill(0, this.#size);
     this.#durableEnd = this.#size;
   }
 
@@ -132,21 +153,22 @@ export class FakeFile {
    * @returns what puts the byte back, unless its sector was written since
    */
   corrupt(position: number, mask: number): () => void {
-    const flip = (bytes: Uint8Array): void => {
-      if (position < bytes.length) bytes[position] = (bytes[position] ?? 0) ^ mask;
+    const sector = Math.floor(position / SECTOR_BYTES);
+    const from = sector * SECTOR_BYTES;
+    const flip = (bytes: Uint8Array, at: number): void => {
+      bytes[at] = (bytes[at] ?? 0) ^ mask;
     };
     const flipBoth = (): void => {
-      flip(this.#cached);
-      flip(this.#durable);
+      this.#separate(position, position + 1);
+      flip(this.#cached, position);
+      if (position < this.#durableSize) flip(this.#durableOf(sector), position - from);
     };
-    const from = position - (position % SECTOR_BYTES);
-    this.#durableEnd = Math.max(this.#durableEnd, position + 1);
     flipBoth();
     const damaged = this.#cached.slice(from, from + SECTOR_BYTES);
     let isUndone = false;
     return () => {
       const now = this.#cached.subarray(from, from + damaged.length);
-      if (!isUndone && now.every((byte, i) => byte === damaged[i])) flipBoth();
+      if (!isUndone && equalBytes(now, damaged)) flipBoth();
       isUndone = true;
     };
   }
@@ -160,71 +182,120 @@ export class FakeFile {
     const end = Math.min(position + bytes.length, this.#size, this.#durableSize);
     if (end <= position) return () => undefined;
     const damaged = bytes.slice(0, end - position);
-    const before = this.#durable.slice(position, end);
-    this.#durable.set(damaged, position);
-    this.#durableEnd = Math.max(this.#durableEnd, end);
+    this.#separate(position, end);
+    const before = this.#readDurable(position, end);
+    this.#writeDurable(position, damaged);
     if (shown === "now") this.#cached.set(damaged, position);
-    else for (const sector of sectorsOf(position, end)) this.#phantom.add(sector);
     let isUndone = false;
     return () => {
       if (isUndone) return;
       isUndone = true;
-      for (const place of [this.#cached, this.#durable]) {
-        const now = place.subarray(position, end);
-        if (now.length === damaged.length && now.every((byte, i) => byte === damaged[i]))
-          now.set(before);
-      }
+      this.#separate(position, end);
+      if (equalBytes(this.#readDurable(position, end), damaged))
+        this.#writeDurable(position, before);
+      if (equalBytes(this.#cached.subarray(position, end), damaged))
+        this.#cached.set(before, position);
     };
   }
 
   /** What a loss of all unsynced bytes would leave. */
   durableContent(): Uint8Array {
-    const content = new Uint8Array(this.#durableSize);
-    content.set(this.#durable.subarray(0, this.#durableSize));
+    return this.#readDurable(0, this.#durableSize);
+  }
+
+  /** The array holds so many bytes. */
+  #reach(end: number): void {
+    const { length } = this.#cached;
+    if (end <= length) return;
+    const wanted = length + Math.max(ARRAY_BYTES_MIN, Math.min(3 * length, ARRAY_STEP_BYTES));
+    const larger = new Uint8Array(Math.ceil(Math.max(end, wanted) / SECTOR_BYTES) * SECTOR_BYTES);
+    larger.set(this.#cached);
+    this.#cached = larger;
+  }
+
+  /** Before bytes change: their sectors are dirty, and what the disk holds of them is kept. */
+  #touch(from: number, to: number): void {
+    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
+      const wasPhantom = this.#phantom.size > 0 && this.#phantom.delete(sector);
+      if (!wasPhantom && sector * SECTOR_BYTES < this.#durableEnd && !this.#dirty.has(sector))
+        this.#setAside(sector);
+      this.#dirty.add(sector);
+    }
+    this.#dirtyEnd = Math.max(this.#dirtyEnd, to);
+  }
+
+  /** Of a sector that is as on the disk. */
+  #setAside(sector: number): void {
+    if (this.#phantom.has(sector)) return;
+    const from = sector * SECTOR_BYTES;
+    if (from < this.#durableEnd)
+      this.#aside.set(sector, this.#cached.slice(from, from + SECTOR_BYTES));
+  }
+
+  /** From now on cache and disk can differ there. */
+  #separate(from: number, to: number): void {
+    for (const sector of sectorsOf(from, to)) {
+      if (this.#dirty.has(sector)) continue;
+      this.#setAside(sector);
+      this.#phantom.add(sector);
+    }
+  }
+
+  /** The disk's bytes of a dirty or phantom sector, to be read or changed. */
+  #durableOf(sector: number): Uint8Array {
+    const known = this.#aside.get(sector);
+    if (known !== undefined) return known;
+    const zeros = new Uint8Array(SECTOR_BYTES);
+    this.#aside.set(sector, zeros);
+    return zeros;
+  }
+
+  #readDurable(from: number, to: number): Uint8Array {
+    const content = new Uint8Array(to - from);
+    content.set(this.#cached.subarray(from, to));
+    for (const sectors of [this.#dirty, this.#phantom])
+      for (const sector of sectors) {
+        const start = sector * SECTOR_BYTES;
+        const [first, last] = [Math.max(from, start), Math.min(to, start + SECTOR_BYTES)];
+        if (last > first)
+          content.set(this.#durableOf(sector).subarray(first - start, last - start), first - from);
+      }
     return content;
   }
 
-  #touch(from: number, to: number): void {
-    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
-      this.#dirty.add(sector);
-      if (this.#phantom.size > 0) this.#phantom.delete(sector);
+  /** Into sectors that are dirty or phantom. */
+  #writeDurable(from: number, bytes: Uint8Array): void {
+    const to = from + bytes.length;
+    for (const sector of sectorsOf(from, to)) {
+      const start = sector * SECTOR_BYTES;
+      const [first, last] = [Math.max(from, start), Math.min(to, start + SECTOR_BYTES)];
+      this.#durableOf(sector).set(bytes.subarray(first - from, last - from), first - start);
     }
   }
 
-  /** Neighbours in one copy: a sync of a journal is one run of sectors. */
-  #persistDirty(): void {
-    let first = 0;
-    let next = 0;
-    for (const sector of this.#dirty) {
-      if (sector !== next) {
-        this.#persist(first, (next - first) * SECTOR_BYTES);
-        first = sector;
-      }
-      next = sector + 1;
-    }
-    this.#persist(first, (next - first) * SECTOR_BYTES);
-  }
-
-  /** Puts `length` bytes from a sector's first on the disk. */
-  #persist(sector: number, length: number): void {
-    const from = sector * SECTOR_BYTES;
-    const to = Math.min(from + length, this.#cached.length);
-    if (to <= from) return;
-    if (to > this.#durable.length) this.#durable = grown(this.#durable, to);
-    this.#durable.set(this.#cached.subarray(from, to), from);
-    this.#durableEnd = Math.max(this.#durableEnd, to);
+  /** The sector is on the disk as the cache shows it. */
+  #persist(sector: number): void {
+    this.#dirty.delete(sector);
+    this.#phantom.delete(sector);
+    this.#aside.delete(sector);
   }
 
   #persistPartly(sector: number, prng: Prng): void {
     const fate = prng.below(3);
-    if (fate === 0) this.#persist(sector, SECTOR_BYTES);
-    else if (fate === 1) this.#persist(sector, prng.below(SECTOR_BYTES));
+    if (fate === 0) this.#persist(sector);
+    else if (fate === 1) {
+      const from = sector * SECTOR_BYTES;
+      const length = prng.below(SECTOR_BYTES);
+      this.#durableOf(sector).set(this.#cached.subarray(from, from + length));
+    }
   }
 
   #setDurableSize(sizeBytes: number): void {
-    if (sizeBytes > this.#durable.length) this.#durable = grown(this.#durable, sizeBytes);
     // What lies beyond the end is nothing: a file that grows again shows zeros there.
-    if (this.#durableEnd > sizeBytes) this.#durable.fill(0, sizeBytes, this.#durableEnd);
+    for (const [sector, bytes] of this.#aside) {
+      const from = sector * SECTOR_BYTES;
+      if (from + SECTOR_BYTES > sizeBytes) bytes.fill(0, Math.max(0, sizeBytes - from));
+    }
     this.#durableEnd = Math.min(this.#durableEnd, sizeBytes);
     this.#durableSize = sizeBytes;
   }
@@ -235,12 +306,6 @@ function sectorsOf(from: number, to: number): readonly number[] {
   for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++)
     sectors.push(sector);
   return sectors;
-}
-
-function grown(bytes: Uint8Array<ArrayBuffer>, atLeast: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(Math.max(atLeast, bytes.length * 2));
-  larger.set(bytes);
-  return larger;
 }
 
 /** A whole number from the smaller to the larger of both, each included. */
