@@ -23,6 +23,8 @@ const MS_PER_SECOND = 1000;
 /** One of so many runs has writes that are due whether or not earlier ones were answered. */
 const OPEN_LOOP_EVERY = 4;
 const DELETE_WEIGHT = 0.15;
+/** Sizes of writes in blocks of 4 KiB, one of these mixes a run: bytes cost time and say little, so few runs write many. */
+const SIZE_MIXES = [[1], [1, 1, 2], [1, 1, 1, 4], [1, 1, 2, 8, 16]] as const;
 const CG_ID = 1;
 
 export interface ActWorld {
@@ -104,6 +106,7 @@ function loadOf(
   const { writers, thinkMs } = config;
   const prng = createPrng(seedOf(config.seed, `load ${number}`));
   const { members } = world.site(site);
+  const sizesBlocks = pick(createPrng(seedOf(config.seed, "sizes")), SIZE_MIXES);
   const pace: Pace =
     prng.below(OPEN_LOOP_EVERY) === 0
       ? { kind: "open", ratePerSecond: (writers * MS_PER_SECOND) / thinkMs }
@@ -115,7 +118,7 @@ function loadOf(
       disk: createFakeDisk({ capacityBytes: JOURNAL_DISK_BYTES }),
     },
     {
-      ...{ pd: PD, generation, site, runId, cgId: CG_ID, basePointId, vdisks, pace },
+      ...{ pd: PD, generation, site, runId, cgId: CG_ID, basePointId, vdisks, pace, sizesBlocks },
       ...{ seed: prng.uint32(), depth: writers, ioTimeoutMs: IO_TIMEOUT_MS },
       ...{ readers: pick(prng, [1, 2]), readEveryMs: thinkMs * 2 },
       targetsOf({ id, name }) {

@@ -49,6 +49,8 @@ export interface LoadPlan extends Omit<Branch, "writes"> {
   readonly seed: number;
   /** Writes in flight over all vDisks. */
   readonly depth: number;
+  /** Sizes of writes in blocks, equally likely; the writer's own by default. */
+  readonly sizesBlocks?: readonly number[];
   readonly pace: Pace;
   readonly readers: number;
   /** Between two reads of a reader, on average. */
@@ -75,7 +77,7 @@ export class GroupLoad {
   constructor(world: LoadWorld, plan: LoadPlan) {
     this.#world = world;
     this.#plan = plan;
-    const { runId, cgId, seed, depth, pace, ioTimeoutMs } = plan;
+    const { runId, cgId, seed, depth, pace, ioTimeoutMs, sizesBlocks } = plan;
     const observe = (event: WriterEvent): void => {
       this.#onEvent(event);
     };
@@ -88,6 +90,7 @@ export class GroupLoad {
           spanBytes: vdisk.slots * BLOCK_BYTES,
         })),
         ...{ runId, cgId, seed, queueDepth: depth, historyPath: `history-${runId}` },
+        ...(sizesBlocks !== undefined && { mix: { sizesBlocks } }),
         ...(pace.kind === "open"
           ? { ratePerSecond: pace.ratePerSecond }
           : { thinkMs: pace.thinkMs }),
