@@ -18,6 +18,7 @@ export {
   type SteadyState,
 } from "./scenario.ts";
 export { scenarioSchema } from "./schema.ts";
+export { planSoak, remainingMs, type SoakStep } from "./soak.ts";
 export {
   type Condition,
   chooseTargets,

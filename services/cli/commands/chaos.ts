@@ -14,6 +14,7 @@ import { siteOf } from "../siteClient.ts";
 import { type SignalName, signalGenesis } from "./chaosGenesis.ts";
 import { viewOf } from "./chaosLab.ts";
 import { addChaosRunCommands } from "./chaosRun.ts";
+import { addChaosSoakCommand } from "./chaosSoak.ts";
 
 /** Stands for the first site of a lab that is not known yet. */
 const FIRST_SITE = "A";
@@ -59,6 +60,7 @@ export function addChaosCommands(program: Command): void {
     run: start,
   });
   addChaosRunCommands(noun);
+  addChaosSoakCommand(noun);
 }
 
 /** Ids of the services that a target means; one left to chance is of those that are so now. */

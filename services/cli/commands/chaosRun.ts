@@ -1,13 +1,13 @@
 /** `antipode chaos run|lint|heal`: scenarios of faults, and the undoing of everything. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { AntipodeError, codeOf, exitCode } from "../../base/errors.ts";
 import { createPrng } from "../../base/prng.ts";
 import { formatDuration } from "../../base/units.ts";
-import { describeStep, parseScenario, type Scenario, timelineOf } from "../../chaos/index.ts";
+import { describeStep, type Scenario, timelineOf } from "../../chaos/index.ts";
 import {
   callGenesis,
   deleteLab,
@@ -23,6 +23,7 @@ import { faultsText, type RunResult } from "../../report/index.ts";
 import { addCommand, type Context, type Options, type Outcome, optional } from "../command.ts";
 import { table } from "../output.ts";
 import { createProgress } from "../progress.ts";
+import { readScenario, seedOf } from "./chaosFile.ts";
 import {
   addChaosReportCommand,
   plannedReports,
@@ -33,8 +34,6 @@ import { type ChaosRun, runScenario } from "./chaosScenario.ts";
 import { shapeOfScenario } from "./chaosShape.ts";
 import { simulate } from "./chaosSim.ts";
 import { callWan } from "./chaosWan.ts";
-
-const SEEDS = 0x1_0000_0000;
 
 /** Adds to the noun `chaos`. */
 export function addChaosRunCommands(noun: Command): void {
@@ -84,17 +83,9 @@ export function addChaosRunCommands(noun: Command): void {
   });
 }
 
-async function readScenario(file: string): Promise<Scenario> {
-  const { parseYaml } = await import("../../platform/adapters/yaml.ts");
-  const text = await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new AntipodeError("INVALID_ARGUMENT", `${file} cannot be read`, { file }, cause);
-  });
-  return parseScenario(parseYaml(text, file));
-}
-
 async function run(context: Context, file: string): Promise<Outcome> {
   const scenario = await readScenario(file);
-  const seed = seedOf(context, scenario);
+  const seed = seedOf(context, scenario.seed);
   if (context.options["dryRun"] === true) return dryRun(scenario, seed);
   const engine = engineOf(context.options);
   const reports = await plannedReports(context.options);
@@ -208,16 +199,6 @@ function requireShape(open: OpenLab, scenario: Scenario): void {
         { site: name },
       );
   }
-}
-
-function seedOf(context: Context, scenario: Scenario): number {
-  const text = optional(context.options, "seed");
-  if (text === undefined)
-    return scenario.seed ?? new DataView(context.world.random.bytes(4).buffer).getUint32(0);
-  const seed = /^\d{1,10}$/.test(text) ? Number(text) : SEEDS;
-  if (seed >= SEEDS)
-    throw new AntipodeError("INVALID_ARGUMENT", `--seed is from 0 to ${SEEDS - 1}, not "${text}"`);
-  return seed;
 }
 
 function dryRun(scenario: Scenario, seed: number): Outcome {
