@@ -57,6 +57,9 @@ export interface CutRootRecord {
   readonly sizeBytes: number;
 }
 
+/** The role whose leader gives orders to Stargates. */
+export const LEADER_ROLE = "cerebro";
+
 const PREFIX = "antipode";
 
 /** Every key, so that nobody spells one out. */

@@ -5,7 +5,7 @@
 
 import { InvariantViolation } from "../base/assert.ts";
 import { ownMember } from "../base/siteConfig.ts";
-import { siteKeys } from "../base/siteRecords.ts";
+import { LEADER_ROLE, siteKeys } from "../base/siteRecords.ts";
 import {
   type Election,
   readLeader,
@@ -27,10 +27,9 @@ import { Worker } from "./replication/worker.ts";
 import type { Site } from "./site.ts";
 import { backoffMs, Wakeup } from "./state/wakeup.ts";
 
-const ROLE = "cerebro";
 const seatKeys = {
-  seatPrefix: siteKeys.seatPrefix(ROLE),
-  epochKey: siteKeys.leaderEpoch(ROLE),
+  seatPrefix: siteKeys.seatPrefix(LEADER_ROLE),
+  epochKey: siteKeys.leaderEpoch(LEADER_ROLE),
 };
 
 export interface CerebroOptions {

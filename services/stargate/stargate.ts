@@ -7,9 +7,10 @@
 import { toHex, utf8 } from "../base/bytes.ts";
 import { AntipodeError } from "../base/errors.ts";
 import { type CvmConfig, ownMember } from "../base/siteConfig.ts";
-import { siteKeys } from "../base/siteRecords.ts";
+import { LEADER_ROLE, siteKeys } from "../base/siteRecords.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Codec } from "../platform/codec.ts";
+import { readIncarnation } from "../platform/coordination/election.ts";
 import { startProcessLease } from "../platform/coordination/processLease.ts";
 import type { Coordinator } from "../platform/coordinator.ts";
 import type { Disk } from "../platform/disk.ts";
@@ -37,7 +38,7 @@ import { Catalog } from "./vdisk/catalog.ts";
 import { createDevices } from "./vdisk/devices.ts";
 import { startForgetting } from "./vdisk/forgetting.ts";
 import { IoForwarder, ioBindings, mayServe } from "./vdisk/forwarding.ts";
-import { LeaderFence } from "./vdisk/leaderFence.ts";
+import { LeaderFence, type LeaderOrder } from "./vdisk/leaderFence.ts";
 import { SiteView } from "./vdisk/siteView.ts";
 import { VdiskHost } from "./vdisk/vdiskHost.ts";
 import { vdiskBindings } from "./vdisk/vdiskService.ts";
@@ -78,7 +79,7 @@ export async function startStargate(ports: StargatePorts): Promise<Stargate> {
   const files = await openFiles(ports);
   const core = makeCore(ports, files);
   const { host, view, space, blockMap, links, forwarders } = core;
-  const acceptLeader = (epoch: number): Promise<void> => files.fence.accept(epoch);
+  const acceptLeader = (order: LeaderOrder): Promise<void> => files.fence.accept(order);
   const server = await ports.rpc.serve(self.stargate, [
     ...chunkBindings({ local: files.local, codec }),
     ...core.peerServer.bindings,
@@ -144,7 +145,9 @@ async function openFiles(given: StargatePorts): Promise<StargateFiles> {
       identity: `${config.siteIncarnation}/${config.cvm}`,
       ...(sizes && { limits: sizes.oplog }),
     }),
-    fence: await LeaderFence.open(ports.disk),
+    fence: await LeaderFence.open(ports.disk, () =>
+      readIncarnation(given.coordinator, siteKeys.leaderEpoch(LEADER_ROLE)),
+    ),
   };
 }
 

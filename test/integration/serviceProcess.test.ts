@@ -156,7 +156,7 @@ describe.runIf(isBuilt)("Stargate's process", () => {
     const rpc = createRpc();
     const stream = rpc.connect(stargate).stream(VdiskService.ship);
     const order = { subtrees: [], topRoot: "", topBaseRoot: "", sizeBytes: 0, targets: [] };
-    await stream.send({ ...order, leaderEpoch: 7, replicationFactor: 1 });
+    await stream.send({ ...order, leaderEpoch: 7, leaderIncarnation: "", replicationFactor: 1 });
     stream.end();
     const { code, fatal } = await child.ended();
     rpc.close();

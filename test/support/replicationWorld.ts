@@ -92,6 +92,7 @@ export function createReplicationWorld(
       const plan = await map.plan(root, base, sizeBytes, subtreesMax);
       return {
         leaderEpoch: 1,
+        leaderIncarnation: "",
         subtrees: plan.subtrees.map(
           (subtree): SubtreeMessage => ({
             level: subtree.level,

@@ -34,6 +34,7 @@ export async function attemptCut(site: Site, term: Term, order: CutOrder): Promi
     vdiskId,
     cutId: order.cutId,
     leaderEpoch: term.epoch,
+    leaderIncarnation: term.incarnation,
   });
   const toAll = <A>(call: (vdiskId: string) => Promise<A>): Promise<Settled<A>[]> =>
     Promise.all(order.vdiskIds.map((id) => settle(call(id))));

@@ -132,6 +132,7 @@ async function adopt({ site, term }: DriverInput, job: Stored<JobRecord>): Promi
   const adopted: JobRecord = {
     ...job.value,
     leaderEpoch: term.epoch,
+    leaderIncarnation: term.incarnation,
     leaderChanges: job.value.leaderChanges + 1,
   };
   await commit(site.coordinator, term, [unchanged(job)], [putRecord(job.key, adopted)]);

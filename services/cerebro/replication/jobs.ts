@@ -138,6 +138,7 @@ function newJob(
     ledger: emptyLedger,
     spent: emptyLedger,
     leaderEpoch: term.epoch,
+    leaderIncarnation: term.incarnation,
     leaderChanges: 0,
     createdAtMs: site.clock.wall(),
     endedAtMs: 0,

@@ -48,6 +48,7 @@ export async function ship(site: Site, shipment: Shipment): Promise<ByteLedger> 
     const top = task.kind !== "subtrees";
     await stream.send({
       leaderEpoch: job.leaderEpoch,
+      leaderIncarnation: job.leaderIncarnation,
       subtrees: task.subtrees.map(subtreeMessageOf),
       topRoot: top ? disk.root : "",
       topBaseRoot: top ? disk.baseRoot : "",

@@ -144,8 +144,9 @@ export interface JobRecord {
   readonly ledger: ByteLedger;
   /** What earlier rounds of planning have sent. */
   readonly spent: ByteLedger;
-  /** Epoch of the leader that drives the job: orders to Stargate carry it. */
+  /** Epoch of the leader that drives the job, and by which etcd it counts: orders to Stargate carry both. */
   readonly leaderEpoch: number;
+  readonly leaderIncarnation: string;
   readonly leaderChanges: number;
   readonly createdAtMs: number;
   /** 0 while it goes on. */

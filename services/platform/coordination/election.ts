@@ -7,7 +7,7 @@ import { assert } from "../../base/assert.ts";
 import { codeOf } from "../../base/errors.ts";
 import { epoch as asEpoch, type Epoch } from "../../base/ids.ts";
 import type { Clock, Timer } from "../clock.ts";
-import type { Compare, Coordinator, Watch } from "../coordinator.ts";
+import type { Compare, Coordinator, KeyValue, Watch } from "../coordinator.ts";
 import type { Log } from "../log.ts";
 import {
   ELECTION_START,
@@ -16,7 +16,6 @@ import {
   type ElectionState,
   guardOf,
   type QueueView,
-  type Seat,
   stepElection,
 } from "./electionMachine.ts";
 import type { ProcessLease } from "./processLease.ts";
@@ -34,6 +33,8 @@ const RETRY_MS = 100;
 export interface Term {
   /** Higher than that of every term before; goes with every order. */
   readonly epoch: Epoch;
+  /** Of the etcd that counts the epoch: another one after it lost its data. Goes with the epoch. */
+  readonly incarnation: string;
   /** For the `when` of transactions: holds as long as the seat is this leader's. */
   readonly guard: Compare;
   /** Synchronous; false as soon as the lease may have ended. A hint: `guard` and epochs decide. */
@@ -141,7 +142,7 @@ class Candidate implements Election {
         void this.#ask(effect.turn, () => this.#raise(effect));
         return;
       case "lead":
-        this.#lead(effect.seat, effect.epoch);
+        this.#lead(effect);
         return;
       case "stepDown":
         this.#stepDown(effect.epoch);
@@ -198,21 +199,23 @@ class Candidate implements Election {
       seats: found[0] ?? [],
       epoch: asEpoch(entry === undefined ? 0 : decodeRecord(entry, checkEpochRecord).value.epoch),
       epochRevision: entry?.modRevision ?? 0,
+      incarnation: incarnationOf(entry),
     };
     return { kind: "seen", turn, view };
   }
 
   async #raise(effect: Extract<ElectionEffect, { kind: "raise" }>): Promise<ElectionEvent> {
     const { coordinator, epochKey, value } = this.#options;
-    const { seat, epoch, epochRevision, turn } = effect;
+    const { seat, epoch, incarnation, epochRevision, turn } = effect;
+    const record: EpochRecord = { epoch, incarnation, leader: value };
     const { succeeded } = await coordinator.transact({
       when: [guardOf(seat), { kind: "modRevision", key: epochKey, equals: epochRevision }],
-      then: [{ kind: "put", key: epochKey, value: encodeRecord({ epoch, leader: value }) }],
+      then: [{ kind: "put", key: epochKey, value: encodeRecord(record) }],
     });
     return succeeded ? { kind: "raised", turn } : { kind: "refused", turn };
   }
 
-  #lead(seat: Seat, epoch: Epoch): void {
+  #lead({ seat, epoch, incarnation }: Extract<ElectionEffect, { kind: "lead" }>): void {
     assert(this.#term === undefined, "one term at a time");
     const { lease, onElected, log } = this.#options;
     const over = new AbortController();
@@ -220,6 +223,7 @@ class Candidate implements Election {
       !over.signal.aborted && lease.current()?.id === seat.leaseId && lease.isValid();
     this.#term = {
       epoch,
+      incarnation,
       guard: guardOf(seat),
       isLeader: holds,
       signal: over.signal,
@@ -287,6 +291,8 @@ class Candidate implements Election {
 
 interface EpochRecord {
   readonly epoch: number;
+  /** "" in records of versions that did not tell it. */
+  readonly incarnation: string;
   readonly leader: unknown;
 }
 
@@ -296,7 +302,18 @@ function checkEpochRecord(value: unknown): EpochRecord {
   const { epoch } = value;
   if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 1)
     throw new Error("an epoch is a positive integer");
-  return { epoch, leader: "leader" in value ? value.leader : undefined };
+  const incarnation = "incarnation" in value ? value.incarnation : "";
+  if (typeof incarnation !== "string") throw new Error("an incarnation is text");
+  return { epoch, incarnation, leader: "leader" in value ? value.leader : undefined };
+}
+
+function incarnationOf(entry: KeyValue | undefined): string {
+  return entry === undefined ? "" : decodeRecord(entry, checkEpochRecord).value.incarnation;
+}
+
+/** By which incarnation the leaders of a role count now: "" while none has begun a term. */
+export async function readIncarnation(coordinator: Coordinator, epochKey: string): Promise<string> {
+  return incarnationOf(await coordinator.get(epochKey));
 }
 
 /** Who leads, as far as etcd knows: the first seat in the queue, and the epoch of its term. */

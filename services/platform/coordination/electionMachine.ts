@@ -14,6 +14,8 @@ export interface QueueView {
   /** The epoch key: 0 and 0 when it was never written. */
   readonly epoch: Epoch;
   readonly epochRevision: number;
+  /** Beside the epoch: which life of etcd counts it; "" when nobody has said. */
+  readonly incarnation: string;
 }
 
 /** A claim to lead: the seat and its place in the queue. */
@@ -38,6 +40,7 @@ export type ElectionState =
       readonly turn: number;
       readonly seat: Seat;
       readonly epoch: Epoch;
+      readonly incarnation: string;
     }
   | {
       readonly kind: "leading";
@@ -73,9 +76,15 @@ export type ElectionEffect =
       readonly turn: number;
       readonly seat: Seat;
       readonly epoch: Epoch;
+      readonly incarnation: string;
       readonly epochRevision: number;
     }
-  | { readonly kind: "lead"; readonly seat: Seat; readonly epoch: Epoch }
+  | {
+      readonly kind: "lead";
+      readonly seat: Seat;
+      readonly epoch: Epoch;
+      readonly incarnation: string;
+    }
   | { readonly kind: "stepDown"; readonly epoch: Epoch }
   | { readonly kind: "leaveSeat"; readonly leaseId: string };
 
@@ -161,9 +170,12 @@ function onSeen(
   const turn = state.turn + 1;
   if (!isFirst) return stay({ kind: "waiting", turn, seat });
   const epoch = (view.epoch + 1) as Epoch;
+  // The first leader of an etcd without data names its life: no lease id is given twice.
+  const incarnation = view.incarnation === "" ? seat.leaseId : view.incarnation;
+  const { epochRevision } = view;
   return {
-    state: { kind: "winning", turn, seat, epoch },
-    effects: [{ kind: "raise", turn, seat, epoch, epochRevision: view.epochRevision }],
+    state: { kind: "winning", turn, seat, epoch, incarnation },
+    effects: [{ kind: "raise", turn, seat, epoch, incarnation, epochRevision }],
   };
 }
 
@@ -182,9 +194,9 @@ function onRaised(
   event: { readonly turn: number },
 ): ElectionStep {
   if (event.turn !== state.turn) return stay(state);
-  const { seat, epoch } = state;
+  const { seat, epoch, incarnation } = state;
   const leading: ElectionState = { kind: "leading", turn: state.turn + 1, seat, epoch };
-  return { state: leading, effects: [{ kind: "lead", seat, epoch }] };
+  return { state: leading, effects: [{ kind: "lead", seat, epoch, incarnation }] };
 }
 
 /** Looks again; after a raise that may have happened this only costs an epoch. */

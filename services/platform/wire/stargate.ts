@@ -118,11 +118,12 @@ export const VdiskList = message(pkg("VdiskList"), {
   vdisks: field.repeated(field.message(1, VdiskMessage)),
 });
 
-/** Every order of a leader carries its epoch; lower ones than seen are refused (STALE_EPOCH). */
+/** Every order of a leader carries its epoch and the incarnation of etcd that counts it; lower ones than seen, and those of another incarnation, are refused (STALE_EPOCH). */
 export const HoldRequest = message(pkg("HoldRequest"), {
   vdiskId: field.string(1),
   cutId: field.string(2),
   leaderEpoch: field.uint64(3),
+  leaderIncarnation: field.string(4),
 });
 export const MarkResponse = message(pkg("MarkResponse"), { lsn: field.uint64(1) });
 /** `held` is true only when no acknowledgement was given from the hold to this release. */
@@ -175,6 +176,7 @@ export const ShipRequest = message(pkg("ShipRequest"), {
   /** Stargates of the target site as seen from here (through the link). */
   targets: field.repeated(field.message(6, RemoteAddress)),
   replicationFactor: field.uint32(7),
+  leaderIncarnation: field.string(8),
 });
 /** Byte ledger of a task so far. Each chunk of the walked subtrees is counted in exactly one place. */
 export const ShipLedger = message(pkg("ShipLedger"), {

@@ -18,6 +18,7 @@ import { VdiskService } from "../../platform/wire/stargate.ts";
 import type { BlockMap } from "../blockmap/blockMap.ts";
 import { rootFromHex } from "../blockmap/fingerprints.ts";
 import type { ChunkSpace } from "../chunks.ts";
+import type { LeaderOrder } from "../vdisk/leaderFence.ts";
 import { ship } from "./ship.ts";
 import { diffRegions, verifyRoot } from "./verify.ts";
 
@@ -29,7 +30,7 @@ export interface RootServiceWorld {
   readonly clock: Clock;
   readonly log: Log;
   /** Refuses orders of a deposed leader. */
-  readonly acceptLeader: (epoch: number) => Promise<void>;
+  readonly acceptLeader: (order: LeaderOrder) => Promise<void>;
 }
 
 const NO_BASE = new Uint8Array(0);
@@ -61,7 +62,7 @@ export function rootBindings(world: RootServiceWorld): readonly Binding[] {
     ...presenceBindings(space),
     serveStream(VdiskService.ship, async (stream, { signal }) => {
       const request = await only(stream);
-      await world.acceptLeader(request.leaderEpoch);
+      await world.acceptLeader(request);
       const feed = feeder(stream);
       await ship({ ...world, request, signal, onLedger: feed.push });
       await feed.flushed();

@@ -84,7 +84,7 @@ async function atOwner<A>(
   method: Method<Hold, A, "unary">,
   here: (owned: OwnedVdisk) => Promise<A>,
 ): Promise<A> {
-  await world.fence.accept(request.leaderEpoch);
+  await world.fence.accept(request);
   const route = await world.host.route(request.vdiskId);
   if (route.kind === "there")
     return world.clientOf(route.cvm).unary(method, request, { deadlineMs: CONTROL_CALL_MS });

@@ -182,7 +182,11 @@ export interface Acceptance {
   readonly epoch: number;
   /** Who gave the order; `undefined` when it came through another's hands. */
   readonly node: string | undefined;
+  /** The order names an identity that no coordinator of its site had until then. */
+  readonly isForged?: boolean;
   readonly at: Instant;
+  /** When whoever gave it was told; `undefined` where it is taken at once. */
+  readonly answered?: Instant;
 }
 
 /** A site became the active one of a protection domain. */

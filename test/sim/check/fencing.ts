@@ -1,6 +1,6 @@
 /**
  * P4 (I6, I9): epochs are the safety. Every resource takes orders of epochs that never fall, one
- * node has an epoch of a token whoever took its orders, one site is active for a generation of a
+ * node has an epoch of a token whoever took its orders, each life of an etcd counts for itself, one site is active for a generation of a
  * protection domain, and nothing is acknowledged anywhere else under that generation, nor at the old
  * site once it agreed to stop.
  */
@@ -15,7 +15,11 @@ export function checkEpochs(record: Pick<RunRecord, "acceptances">): Verdict {
   const holders = new Map<string, Acceptance>();
   for (const acceptance of record.acceptances) {
     examination.examine();
-    const { resource, token, incarnation, epoch, node } = acceptance;
+    const { resource, token, incarnation, epoch, node, isForged } = acceptance;
+    if (isForged === true) {
+      const never = momentItem("no etcd has had that incarnation", acceptance.at);
+      examination.violate("of-no-etcd", acceptanceItem(acceptance), never);
+    }
     const place = JSON.stringify([resource, token, incarnation]);
     const before = newest.get(place);
     if (before !== undefined && before.epoch > epoch)

@@ -6,6 +6,7 @@ import { checkDurability } from "./durability.ts";
 import { checkActivations, checkEpochs } from "./fencing.ts";
 import { checkIntegrity } from "./integrity.ts";
 import { checkKeptPoints } from "./keptPoints.ts";
+import { checkLives } from "./lives.ts";
 import { checkPointPrefixes } from "./pointPrefix.ts";
 import { checkReads } from "./reads.ts";
 import { checkReplicas } from "./replicas.ts";
@@ -29,6 +30,7 @@ export async function judgeRun(
     await checkReplicas(record),
     checkKeptPoints(record),
     checkEpochs(record),
+    checkLives(record),
     checkActivations(record),
     checkResumption(record),
     await checkIntegrity(record),

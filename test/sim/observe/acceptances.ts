@@ -49,16 +49,21 @@ const LEADER_ORDERS: ReadonlySet<string> = new Set(
 const REMOTE_ORDERS = new Map(
   Object.values(RemoteCerebroService).map((method) => [method.path, method.request]),
 );
-/** Faults after which a site's etcd counts epochs anew. */
-const NEW_LIFE = /^(wipe|restore)Etcd/;
-
 type Answered = (answer: unknown) => void;
+/** What an order of a leader to a Stargate says of who gives it. */
+interface LeaderOrder {
+  readonly leaderEpoch: number;
+  readonly leaderIncarnation: string;
+}
 interface Order {
   /** Whose etcd counts the epochs. */
   readonly site: string;
+  /** Which life of that etcd, where the order tells it. */
+  readonly life?: string;
   readonly token: string;
   readonly epoch: number;
   readonly node: string | undefined;
+  readonly answered?: Instant;
 }
 
 export class AcceptanceLog {
@@ -67,7 +72,9 @@ export class AcceptanceLog {
   /** The newest leader of each site, once it knows that it is. */
   readonly #leaders = new Map<string, { readonly process: string; knows: boolean }>();
   /** The newest term of a process as leader, and as owner of a vDisk, as etcd has it. */
-  readonly #terms = new Map<string, number>();
+  readonly #terms = new Map<string, { readonly epoch: number; readonly life?: string }>();
+  /** Lives that etcds have had. */
+  readonly #lives = new Set<string>();
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
@@ -83,8 +90,7 @@ export class AcceptanceLog {
     if (path === PeerService.fence.path || path === PeerService.level.path)
       return this.#takesLogOrder(call, request);
     if (LEADER_ORDERS.has(path)) {
-      const { leaderEpoch } = request as { readonly leaderEpoch: number };
-      return this.#answered(call, leaderOrder(call, leaderEpoch), () => true);
+      return this.#answered(call, leaderOrder(call, request as LeaderOrder), () => true);
     }
     return this.#takesRemote(call, request);
   }
@@ -95,9 +101,8 @@ export class AcceptanceLog {
     let answered: Answered | undefined;
     return {
       received: (message) => {
-        const { leaderEpoch } = message as { readonly leaderEpoch: number };
         // A worker hands the order on that its job has from a leader.
-        const order = { ...leaderOrder(call, leaderEpoch), node: undefined };
+        const order = { ...leaderOrder(call, message as LeaderOrder), node: undefined };
         answered = this.#answered(call, order, () => true);
       },
       sent: (message) => {
@@ -129,24 +134,26 @@ export class AcceptanceLog {
       const id = key.slice(siteKeys.owners.length);
       const { epoch, owner } = recordOf(value);
       const node = `stargate-${site}-${owner ?? 0}`;
-      if (node === process) this.#terms.set(termOf(process, id), epoch);
+      if (node === process) this.#terms.set(termOf(process, id), { epoch });
       this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), epoch, node });
     } else if (key.startsWith(siteKeys.maps)) {
       const id = key.slice(siteKeys.maps.length);
-      const epoch = this.#terms.get(termOf(process, id));
-      if (epoch !== undefined)
-        this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), epoch, node: process });
+      const term = this.#terms.get(termOf(process, id));
+      if (term !== undefined)
+        this.#noteNow(`etcd of ${site}`, { site, token: ownerOf(id), ...term, node: process });
     } else if (key.startsWith(ROLE_KEYS)) {
       this.#leaders.set(site, { process, knows: false });
-      this.#terms.set(process, recordOf(value).epoch);
+      const { epoch, incarnation: life = "" } = recordOf(value);
+      this.#lives.add(lifeOf(site, life));
+      this.#terms.set(process, { epoch, life });
     }
   }
 
   #wroteAsLeader(process: string): void {
     const site = siteOf(process);
-    const epoch = this.#terms.get(process);
-    if (epoch !== undefined)
-      this.#noteNow(`etcd of ${site}`, { site, token: leaderOf(site), epoch, node: process });
+    const term = this.#terms.get(process);
+    if (term !== undefined)
+      this.#noteNow(`etcd of ${site}`, { site, token: leaderOf(site), ...term, node: process });
   }
 
   #servesAppends(call: TappedCall): StreamTap {
@@ -208,7 +215,7 @@ export class AcceptanceLog {
   #answered({ process }: TappedCall, order: Order, isTaken: () => boolean): Answered {
     const at = this.#recorder.instant();
     return () => {
-      if (isTaken()) this.#note(process, order, at);
+      if (isTaken()) this.#note(process, { ...order, answered: this.#recorder.instant() }, at);
     };
   }
 
@@ -216,27 +223,25 @@ export class AcceptanceLog {
     this.#note(resource, order, this.#recorder.instant());
   }
 
-  #note(resource: string, { site, token, epoch, node }: Order, at: Instant): void {
-    const incarnation = this.#incarnationOf(site);
-    this.#taken.push({ resource, token, incarnation, epoch, node, at });
-  }
-
-  /** An etcd that lost its data begins to count anew. */
-  #incarnationOf(site: string): string {
-    const lives = this.#recorder.faults.filter(
-      ({ what, sites }) => NEW_LIFE.test(what) && sites.includes(site),
-    );
-    return `${site}/${lives.length}`;
+  #note(resource: string, { site, life, ...order }: Order, at: Instant): void {
+    const incarnation = life === undefined ? site : lifeOf(site, life);
+    const isForged = life !== undefined && !this.#lives.has(incarnation);
+    this.#taken.push({ resource, incarnation, at, ...order, ...(isForged && { isForged }) });
   }
 }
 
-function leaderOrder({ process, peer }: TappedCall, epoch: number): Order {
+function lifeOf(site: string, life: string): string {
+  return `${site}/${life}`;
+}
+
+function leaderOrder({ process, peer }: TappedCall, order: LeaderOrder): Order {
   // Who is no owner hands the order on to the owner: then the sender is a Stargate.
   const site = siteOf(process);
   return {
     site,
+    life: order.leaderIncarnation,
     token: leaderOf(site),
-    epoch,
+    epoch: order.leaderEpoch,
     node: peer.startsWith("cerebro-") ? peer : undefined,
   };
 }
@@ -247,8 +252,14 @@ function isLeadersWrite(operation: Transaction["then"][number]): boolean {
   return LEADERS_KEYS.some((prefix) => operation.key.startsWith(prefix));
 }
 
-function recordOf(value: Uint8Array): { readonly epoch: number; readonly owner?: number } {
-  return JSON.parse(fromUtf8(value)) as { epoch: number; owner?: number };
+interface TermRecord {
+  readonly epoch: number;
+  readonly owner?: number;
+  readonly incarnation?: string;
+}
+
+function recordOf(value: Uint8Array): TermRecord {
+  return JSON.parse(fromUtf8(value)) as TermRecord;
 }
 
 function termOf(process: string, vdiskId: string): string {

@@ -138,7 +138,7 @@ describe("epochs that were taken (P4)", () => {
     const tap = observer.tap.serves({ process: "stargate-A-3", peer: "stargate-A-1", path });
     tap?.received(append(1));
     tap?.sent(appended(1, "staleEpoch"));
-    const order = { vdiskId: "v", cutId: "c", leaderEpoch: 4 };
+    const order = { vdiskId: "v", cutId: "c", leaderEpoch: 4, leaderIncarnation: "x" };
     const call = { process: "stargate-A-3", peer: "cerebro-A-1", path: VdiskService.hold.path };
     observer.tap.takes(call, order);
     expect(observer.acceptances()).toEqual([]);
@@ -157,8 +157,7 @@ describe("epochs that were taken (P4)", () => {
       seen.carriedOut(result);
       seen.answered();
     };
-    const judge = () =>
-      checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);
+    const judge = () => checkEpochs({ acceptances: observer.acceptances() });
     transact("stargate-A-1", siteKeys.owner("v"), { owner: 1, epoch: 2 });
     transact("stargate-A-1", siteKeys.map("v"), {});
     transact("stargate-A-2", siteKeys.owner("v"), { owner: 2, epoch: 3 });
@@ -176,8 +175,7 @@ describe("epochs that were taken (P4)", () => {
       seen.carriedOut(result);
       seen.answered();
     };
-    const judge = () =>
-      checkEpochs({ acceptances: observer.acceptances() } as Parameters<typeof checkEpochs>[0]);
+    const judge = () => checkEpochs({ acceptances: observer.acceptances() });
     transact("cerebro-A-1", siteKeys.leaderEpoch("cerebro"), 1);
     transact("cerebro-A-1", siteKeys.recoveryPoint("r"), 0);
     transact("cerebro-A-2", siteKeys.leaderEpoch("cerebro"), 2);

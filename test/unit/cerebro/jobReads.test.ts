@@ -32,6 +32,7 @@ const running: JobRecord = {
   ledger: emptyLedger,
   spent: emptyLedger,
   leaderEpoch: 1,
+  leaderIncarnation: "1",
   leaderChanges: 0,
   createdAtMs: 1,
   endedAtMs: 0,

@@ -12,7 +12,7 @@ import {
 } from "../../../services/platform/coordination/electionMachine.ts";
 
 const seat: Seat = { key: "seat/7", leaseId: "7", createRevision: 10 };
-const alone = { seats: [seat], epoch: epoch(4), epochRevision: 9 };
+const alone = { seats: [seat], epoch: epoch(4), epochRevision: 9, incarnation: "1" };
 const behind = { ...alone, seats: [{ key: "seat/1", createRevision: 3 }, seat] };
 
 function run(...events: readonly ElectionEvent[]): {
@@ -36,12 +36,18 @@ const resign: ElectionEvent = { kind: "resign", leaseId: "7" };
 describe("election machine", () => {
   it("takes a seat, looks, raises the epoch, leads (E1)", () => {
     expect(run(...toWinning).effects).toEqual([
-      { kind: "raise", turn: 3, seat, epoch: 5, epochRevision: 9 },
+      { kind: "raise", turn: 3, seat, epoch: 5, incarnation: "1", epochRevision: 9 },
     ]);
     expect(run(...toLeading)).toMatchObject({
       state: { kind: "leading", epoch: 5 },
-      effects: [{ kind: "lead", seat, epoch: 5 }],
+      effects: [{ kind: "lead", seat, epoch: 5, incarnation: "1" }],
     });
+  });
+
+  it("names the incarnation of an etcd where nobody has led by its own lease (P4)", () => {
+    const empty = { seats: [seat], epoch: epoch(0), epochRevision: 0, incarnation: "" };
+    const { effects } = run(...toLooking, { kind: "seen", turn: 2, view: empty });
+    expect(effects).toMatchObject([{ kind: "raise", epoch: 1, incarnation: seat.leaseId }]);
   });
 
   it("waits behind an older seat, and looks again when nudged (E2)", () => {
