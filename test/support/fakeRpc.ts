@@ -7,10 +7,23 @@ import { AntipodeError, grpcStatus, messageOf } from "../../services/base/errors
 import type { Method } from "../../services/base/wire.ts";
 import { decodeMessage, encodeMessage } from "../../services/platform/adapters/rpcStream.ts";
 import type { Address } from "../../services/platform/net.ts";
-import type { CallOptions, Rpc, RpcClient, RpcStream } from "../../services/platform/rpc.ts";
+import type {
+  CallContext,
+  CallOptions,
+  Rpc,
+  RpcClient,
+  RpcStream,
+} from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
 import type { Fabric, Tearable } from "./fakeFabric.ts";
-import { copyOf, errorAcross, FakeRpcServer, type Route, serverAt } from "./fakeRpcRoute.ts";
+import {
+  contextOf,
+  errorAcross,
+  FakeRpcServer,
+  LateAbort,
+  type Route,
+  serverAt,
+} from "./fakeRpcRoute.ts";
 import { openFakeStream } from "./fakeRpcStream.ts";
 
 /** The rpc port of one host. */
@@ -88,9 +101,9 @@ function callUnary<Q, A>(
 ): Promise<A> {
   const { fabric, from, address } = route;
   const where = `${address.host}:${address.port}${method.path}`;
-  const bytes = copyOf(encodeMessage(method.request, request));
+  const bytes = encodeMessage(method.request, request);
   return new Promise<A>((resolve, reject) => {
-    const abort = new AbortController();
+    const abort = new LateAbort();
     let settled = false;
     const finish = (act: () => void): void => {
       if (settled) return;
@@ -144,13 +157,7 @@ function callUnary<Q, A>(
         return;
       }
       call.server = server;
-      void answer(
-        server,
-        method.path,
-        bytes,
-        { signal: abort.signal, peer: `${from}:0` },
-        fabric,
-      ).then((reply) => {
+      void answer(server, method.path, bytes, contextOf(from, abort), fabric).then((reply) => {
         if (fabric.losesReply(method.path))
           fail(
             errorOfStatus(
@@ -186,7 +193,7 @@ async function answer(
   server: FakeRpcServer,
   path: string,
   bytes: Uint8Array,
-  context: { readonly signal: AbortSignal; readonly peer: string },
+  context: CallContext,
   fabric: Fabric,
 ): Promise<Reply> {
   const binding = server.bindings.get(path);
@@ -202,7 +209,7 @@ async function answer(
     };
   try {
     const result = await binding.handle(decodeMessage(binding.method.request, bytes), context);
-    return { kind: "ok", bytes: copyOf(encodeMessage(binding.method.response, result)) };
+    return { kind: "ok", bytes: encodeMessage(binding.method.response, result) };
   } catch (error) {
     return { kind: "failed", error: errorAcross(error, path, fabric) };
   }

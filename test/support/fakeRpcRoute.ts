@@ -4,7 +4,7 @@ import { assert, InvariantViolation } from "../../services/base/assert.ts";
 import { AntipodeError, grpcStatus, messageOf } from "../../services/base/errors.ts";
 import { WireError } from "../../services/base/wire.ts";
 import type { Address } from "../../services/platform/net.ts";
-import { type Binding, RpcStatusError } from "../../services/platform/rpc.ts";
+import { type Binding, type CallContext, RpcStatusError } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
 import type { Fabric } from "./fakeFabric.ts";
 
@@ -57,7 +57,31 @@ export function errorAcross(
   return () => new AntipodeError("INTERNAL", messageOf(error), { path });
 }
 
-/** Bytes of their own: a frame on the wire does not change when its sender reuses an array. */
-export function copyOf(frame: Uint8Array): Uint8Array {
-  return new Uint8Array(frame);
+/** An abort whose signal is made when somebody asks for it: most handlers never do. */
+export class LateAbort {
+  #controller: AbortController | undefined;
+  #reason: AntipodeError | undefined;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: AntipodeError): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(reason);
+  }
+}
+
+/** What a handler is told of its call. */
+export function contextOf(from: string, abort: LateAbort): CallContext {
+  return {
+    peer: `${from}:0`,
+    get signal() {
+      return abort.signal;
+    },
+  };
 }

@@ -8,7 +8,14 @@ import type { RpcStream } from "../../services/platform/rpc.ts";
 import { errorOfStatus } from "../../services/platform/rpcStatus.ts";
 import type { Pipe, Tearable } from "./fakeFabric.ts";
 import { FakeQueue } from "./fakeQueue.ts";
-import { copyOf, errorAcross, type FakeRpcServer, type Route, serverAt } from "./fakeRpcRoute.ts";
+import {
+  contextOf,
+  errorAcross,
+  type FakeRpcServer,
+  LateAbort,
+  type Route,
+  serverAt,
+} from "./fakeRpcRoute.ts";
 
 /** Messages sent and not yet taken by the other side's reader before `send` waits. */
 const UNTAKEN_MAX = 32;
@@ -29,7 +36,9 @@ class Direction {
     this.#pipe = pipe;
   }
 
-  async send(bytes: Uint8Array): Promise<void> {
+  /** One async function for all of it: this is passed more often than most. */
+  async send<T>(codec: WireCodec<T>, message: T): Promise<void> {
+    const bytes = encodeMessage(codec, message);
     assert(!this.ended, "nothing is sent after the end");
     this.#throwIfStopped();
     this.#untaken += 1;
@@ -82,7 +91,7 @@ export function openFakeStream<Q, A>(
   const up = new Direction(fabric.pipe(from, address.host));
   const down = new Direction(fabric.pipe(address.host, from));
   const opening = fabric.pipe(from, address.host);
-  const abort = new AbortController();
+  const abort = new LateAbort();
   let over = false;
 
   const finish = (): void => {
@@ -168,7 +177,7 @@ export function openFakeStream<Q, A>(
         return there.send(message);
       },
     };
-    void binding.handle(answering, { signal: abort.signal, peer: `${from}:0` }).then(
+    void binding.handle(answering, contextOf(from, abort)).then(
       () => {
         endFromServer(undefined);
       },
@@ -191,24 +200,40 @@ function endOver<Out, In>(
   cancel: () => void,
   onUnreadable: () => void,
 ): RpcStream<Out, In> {
-  async function* receive(): AsyncGenerator<In, void, undefined> {
-    for await (const bytes of into.queue.pull()) {
-      let message: In;
-      try {
-        message = decodeMessage(incoming, bytes);
-      } catch (error) {
-        onUnreadable();
-        throw error;
-      }
-      yield message;
-    }
-  }
   return {
-    send: async (message) => out.send(copyOf(encodeMessage(outgoing, message))),
-    incoming: { [Symbol.asyncIterator]: receive },
+    send: (message) => out.send(outgoing, message),
+    incoming: { [Symbol.asyncIterator]: () => messagesOf(into.queue, incoming, onUnreadable) },
     end: () => {
       out.end(undefined);
     },
     cancel,
+  };
+}
+
+/** What a stream brings, decoded; like an async generator, but for its promises. */
+function messagesOf<In>(
+  queue: FakeQueue<Uint8Array>,
+  codec: WireCodec<In>,
+  onUnreadable: () => void,
+): AsyncIterator<In, undefined> {
+  const over = { done: true, value: undefined } as const;
+  let isOver = false;
+  const take = (bytes: Uint8Array | undefined): IteratorResult<In, undefined> => {
+    isOver = bytes === undefined;
+    if (bytes === undefined) return over;
+    try {
+      return { done: false, value: decodeMessage(codec, bytes) };
+    } catch (error) {
+      isOver = true;
+      onUnreadable();
+      throw error;
+    }
+  };
+  return {
+    next: () => (isOver ? Promise.resolve(over) : queue.pull().then(take)),
+    return() {
+      isOver = true;
+      return Promise.resolve(over);
+    },
   };
 }

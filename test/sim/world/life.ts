@@ -109,17 +109,19 @@ export class Life {
   }
 
   /** Something from outside asks the process to work. An exception that is a bug ends it (L3). */
-  async work<T>(what: What, isBug: (error: unknown) => boolean, act: () => Promise<T>): Promise<T> {
-    await this.#running();
+  work<T>(what: What, isBug: (error: unknown) => boolean, act: () => Promise<T>): Promise<T> {
+    if (this.#state === "paused") return this.#running().then(() => this.work(what, isBug, act));
     if (this.isDead) return never();
     this.#trace.event(this.name, what);
+    return this.#settled(this.#watched(isBug, act));
+  }
+
+  async #watched<T>(isBug: (error: unknown) => boolean, act: () => Promise<T>): Promise<T> {
     try {
       return await act();
     } catch (error) {
       if (this.#state !== "dead" && isBug(error)) this.#onBug(error);
       throw error;
-    } finally {
-      await this.#running();
     }
   }
 

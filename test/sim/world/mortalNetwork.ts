@@ -54,15 +54,15 @@ function mortalClient(real: RpcClient, life: Life): RpcClient {
 
 function mortalBinding(binding: Binding, life: Life): Binding {
   const { path } = binding.method;
+  const serve = `serve ${path}`;
   if (binding.kind === "unary") {
     const unary: typeof binding = {
       ...binding,
       handle: (request, context) =>
-        life.work(`serve ${path}`, isBug, async () => {
+        life.work(serve, isBug, () => {
           const told = life.tap?.takes(callOf(life, path, context), request);
-          const answer = await binding.handle(request, context);
-          told?.(answer);
-          return answer;
+          const work = binding.handle(request, context);
+          return told === undefined ? work : seenBy(told, work);
         }),
     };
     return unary;
@@ -70,7 +70,7 @@ function mortalBinding(binding: Binding, life: Life): Binding {
   const streaming: typeof binding = {
     ...binding,
     handle: (stream, context) =>
-      life.work(`serve ${path}`, isBug, () =>
+      life.work(serve, isBug, () =>
         binding.handle(
           mortalStream(stream, path, life, life.tap?.serves(callOf(life, path, context))),
           context,
@@ -78,6 +78,12 @@ function mortalBinding(binding: Binding, life: Life): Binding {
       ),
   };
   return streaming;
+}
+
+async function seenBy<T>(see: (answer: T) => void, work: Promise<T>): Promise<T> {
+  const answer = await work;
+  see(answer);
+  return answer;
 }
 
 function callOf(life: Life, path: string, { peer }: CallContext): TappedCall {
@@ -90,15 +96,21 @@ function mortalStream<Out, In>(
   life: Life,
   tap: StreamTap | undefined,
 ): RpcStream<Out, In> {
-  async function* receive(): AsyncGenerator<In, void, undefined> {
+  const see = (next: IteratorResult<In, unknown>): IteratorResult<In, unknown> => {
+    if (next.done !== true) tap?.received(next.value);
+    return next;
+  };
+  const receive = (): AsyncIterator<In, unknown> => {
     const source = real.incoming[Symbol.asyncIterator]();
-    for (;;) {
-      const next = await life.pass("rpc.receive", where, () => source.next());
-      if (next.done === true) return;
-      tap?.received(next.value);
-      yield next.value;
-    }
-  }
+    const pull = (): Promise<IteratorResult<In, unknown>> => source.next();
+    return {
+      next() {
+        const next = life.pass("rpc.receive", where, pull);
+        return tap === undefined ? next : next.then(see);
+      },
+      return: () => Promise.resolve({ done: true, value: undefined }),
+    };
+  };
   return {
     send: (message) =>
       life.pass("rpc.send", where, () => {
