@@ -62,6 +62,8 @@ export interface StargatePorts {
   readonly onDiskFailed: (error: AntipodeError) => void;
   /** Sizes of files, for small or simulated labs; defaults suit real disks. */
   readonly sizes?: { readonly oplog: Partial<OplogLimits>; readonly egroupBytesMax: number };
+  /** What is kept in memory of what was read; defaults suit real machines. */
+  readonly caches?: { readonly chunkBytesMax: number; readonly nodesMax: number };
 }
 
 export interface Stargate {
@@ -159,7 +161,7 @@ interface StargateFiles {
 
 /** Everything between the files and the services. */
 function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
-  const { config, clock, codec, coordinator, log } = ports;
+  const { config, clock, codec, coordinator, log, caches } = ports;
   const view = new SiteView({ coordinator, clock, log });
   const live = (): readonly number[] => liveOrAll(view, config);
   const clientOf = (cvm: number): RpcClient => ports.rpc.connect(memberOf(config, cvm).stargate);
@@ -173,8 +175,13 @@ function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
     codec,
     clock,
     log,
+    ...(caches && { cacheBytesMax: caches.chunkBytesMax }),
   });
-  const blockMap = createBlockMap({ source: space, codec });
+  const blockMap = createBlockMap({
+    source: space,
+    codec,
+    ...(caches && { cacheNodesMax: caches.nodesMax }),
+  });
   const peerServer = createPeerServer({ replicas, clock });
   const links = cache((cvm): PeerLink => createPeerLink({ client: clientOf(cvm), clock }));
   const frontEnd = toHex(ports.random.bytes(8));

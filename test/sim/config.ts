@@ -22,6 +22,10 @@ export const faultGroups = {
     powerLossSite: "F4",
     killSite: "F23",
   },
+  moment: {
+    powerLossAtRoot: "F3",
+    powerLossAtPoint: "F3",
+  },
   disk: {
     fullDisk: "F9",
     readErrors: "F10",
@@ -105,6 +109,7 @@ export function keysOf<K extends string>(record: Readonly<Record<K, unknown>>): 
 /** The class of every kind. */
 export const faultClasses: Readonly<Record<FaultKind, string>> = {
   ...faultGroups.process,
+  ...faultGroups.moment,
   ...faultGroups.disk,
   ...faultGroups.media,
   ...faultGroups.clock,
@@ -122,6 +127,14 @@ export interface OperatorConfig {
   readonly replicateShare: number;
   /** Site A is lost at the end and the domain is activated at B from what is there. */
   readonly failover: boolean;
+}
+
+/** What becomes of the sites when an act has ended and before its images are read. */
+export interface RestConfig {
+  /** Part of the chunk copies that rot, of those that another CVM has too. */
+  readonly rotShare: number;
+  /** Power fails everywhere, so that the images come from disks. */
+  readonly powerLoss: boolean;
 }
 
 export interface SimConfig {
@@ -142,6 +155,9 @@ export interface SimConfig {
   readonly clockSkewMax: number;
   /** Journals that are soon behind and keep nothing in memory. */
   readonly tightOplog: boolean;
+  /** Stargates keep nothing in memory of what they read: every read of stored bytes is one of the disk. */
+  readonly forgetful: boolean;
+  readonly rest: RestConfig;
   /** Virtual time with faults. */
   readonly untilMs: number;
   /** Between two faults, on average. */
@@ -154,9 +170,17 @@ export interface SimConfig {
 
 const UNTIL_MS = 20_000;
 
-/** The configuration of a seed; `untilMs` for a longer or shorter time with faults. */
-export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig {
+/**
+ * The configuration of a seed; `untilMs` for a longer or shorter time with faults, `groups` for faults of
+ * these groups alone.
+ */
+export function drawConfig(
+  seed: number,
+  untilMs: number = UNTIL_MS,
+  groups?: readonly FaultGroup[],
+): SimConfig {
   const prng = createPrng(seed ^ 0xc0f16);
+  const restPrng = createPrng(seed ^ 0x4e57);
   const cvms = pick(prng, [1, 2, 3, 3, 3, 4]);
   return {
     seed,
@@ -173,10 +197,12 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
     etcdDelayMs: pick(createPrng(seed ^ 0xe7cd), [0, 1, 10]),
     clockSkewMax: pick(prng, [0, 0.0005, 0.02]),
     tightOplog: prng.below(3) === 0,
+    forgetful: restPrng.below(3) === 0,
+    rest: { rotShare: pick(restPrng, [0, 0, 0.05, 0.5]), powerLoss: restPrng.below(2) === 0 },
     untilMs,
     faultEveryMs: pick(prng, [500, 1500, 4000]),
     faultLastsMs: pick(prng, [300, 1500, 5000]),
-    faults: drawFaults(prng, createPrng(seed ^ 0x0bde5)),
+    faults: groups === undefined ? drawFaults(prng, youngGroups(seed)) : drawKinds(prng, groups),
     operator: {
       snapshotEveryMs: pick(prng, [1000, 3000, 8000]),
       replicateShare: pick(prng, [0.3, 1]),
@@ -185,18 +211,31 @@ export function drawConfig(seed: number, untilMs: number = UNTIL_MS): SimConfig 
   };
 }
 
-/**
- * Half of the groups, of each half of its kinds; one run in ten is calm.
- * @param ordered for a group that is younger than the others, and changes nothing of what else is drawn
- */
-function drawFaults(prng: Prng, ordered: Prng): readonly FaultKind[] {
+type GroupPrngs = Readonly<Partial<Record<FaultGroup, Prng>>>;
+
+/** Groups that are younger than the others, and change nothing of what else is drawn. */
+function youngGroups(seed: number): GroupPrngs {
+  return { ordered: createPrng(seed ^ 0x0bde5), moment: createPrng(seed ^ 0x30e47) };
+}
+
+/** Half of the groups, of each half of its kinds; one run in ten is calm. */
+function drawFaults(prng: Prng, young: GroupPrngs): readonly FaultKind[] {
   if (prng.below(10) === 0) return [];
   return keysOf(faultGroups).flatMap((group) => {
-    const draws = group === "ordered" ? ordered : prng;
+    const draws = young[group] ?? prng;
     const isOn = draws.below(2) === 0;
     return (Object.keys(faultGroups[group]) as FaultKind[]).filter(
       () => draws.below(2) === 0 && isOn,
     );
+  });
+}
+
+/** Of each of these groups half of its kinds, and one at least. */
+function drawKinds(prng: Prng, groups: readonly FaultGroup[]): readonly FaultKind[] {
+  return groups.flatMap((group): readonly FaultKind[] => {
+    const kinds = Object.keys(faultGroups[group]) as FaultKind[];
+    const first = pick(prng, kinds);
+    return kinds.filter((kind) => prng.below(2) === 0 || kind === first);
   });
 }
 

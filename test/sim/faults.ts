@@ -16,6 +16,7 @@ import {
 } from "./faults/injection.ts";
 import { insideInjectors, linkInjectors } from "./faults/links.ts";
 import { mediaInjectors } from "./faults/media.ts";
+import { momentInjectors } from "./faults/moments.ts";
 import { aimed, injectOrder } from "./faults/ordered.ts";
 import { processInjectors } from "./faults/processes.ts";
 import type { SimSite } from "./world/site.ts";
@@ -25,6 +26,7 @@ const injectors: Readonly<
   Record<Exclude<FaultKind, KindOf<"media"> | KindOf<"ordered">>, Injector>
 > = {
   ...processInjectors,
+  ...momentInjectors,
   ...diskInjectors,
   ...clockInjectors,
   ...etcdInjectors,
@@ -80,7 +82,8 @@ function isMedia(kind: FaultKind): kind is KindOf<"media"> {
   return kind in mediaInjectors;
 }
 
-function groundOf(world: World, site: SimSite): Ground {
+/** What may be damaged at the site. */
+export function groundOf(world: World, site: SimSite): Ground {
   const ground = grounds.get(site) ?? new Ground(world, site);
   grounds.set(site, ground);
   return ground;

@@ -39,7 +39,7 @@ function* casesOf(options: Options): Generator<Case> {
         ? ran >= options.seeds
         : performance.now() - startedMs >= options.minutes * MS_PER_MINUTE;
     if (isOver) return;
-    yield drawnCase(drawConfig(options.seed + ran, options.untilMs));
+    yield drawnCase(drawConfig(options.seed + ran, options.untilMs, options.groups));
   }
 }
 
@@ -85,8 +85,9 @@ function againOf({ seed }: Trial, options: Options): string {
   if (options.regression !== undefined)
     return `scripts/sim --regression ${options.regression} --trace`;
   const until = options.untilMs === undefined ? "" : ` --until ${options.untilMs}`;
+  const groups = options.groups === undefined ? "" : ` --groups ${options.groups.join()}`;
   const twice = options.isTwice ? " --twice" : "";
-  return `scripts/sim --seed ${seed}${until}${twice} --trace`;
+  return `scripts/sim --seed ${seed}${groups}${until}${twice} --trace`;
 }
 
 function commit(): string {

@@ -4,6 +4,7 @@
  * plan. Every act that is not cut short by a loss ends healed, converged (P9), and read as far as clients can.
  */
 
+import { present } from "../../services/base/assert.ts";
 import { codeOf } from "../../services/base/errors.ts";
 import { createPrng, type Prng } from "../../services/base/prng.ts";
 import { MIB } from "../../services/base/units.ts";
@@ -18,6 +19,7 @@ import { type FailoverPlan, failoverOf } from "./failover.ts";
 import { type ReadingOptions, readFinal, readPoints } from "./readings.ts";
 import type { Recorder } from "./record.ts";
 import type { PlannedFault } from "./replay/schedule.ts";
+import { Rest } from "./rest.ts";
 import { PD, SitePort } from "./sitePort.ts";
 import { Strikes } from "./strikes.ts";
 import { type SimSite, seedOf } from "./world/site.ts";
@@ -29,6 +31,12 @@ const MOVE_MS_MAX = 300_000;
 /** An act without faults lasts so long. */
 const AFTERWARDS_MS = 2000;
 const FIRST_SITE = "A";
+
+/** Where a domain moves back to, and whether the disks of before are deleted or left to be set aside. */
+interface Return {
+  readonly home: string;
+  readonly keepsOld: boolean;
+}
 
 /** Since when a site is active, and from what. */
 type Seat = Pick<ActPlan, "generation" | "basePointId">;
@@ -89,9 +97,11 @@ export class Play {
     await this.#end(second);
     if (plan.comesBack) await this.#read(first);
     if (!plan.failsBack) return;
-    const third = await this.#failBack(second, first.site);
+    const keepsOld = this.#prng.below(2) === 0;
+    const third = await this.#failBack(second, { home: first.site, keepsOld });
     await this.#end(third);
     await this.#read(second);
+    if (keepsOld) await this.#readSetAside(first);
   }
 
   async #prepare(): Promise<number> {
@@ -165,10 +175,13 @@ export class Play {
       ),
     );
     await world.wait(act.load.stop());
+    const rest = new Rest(this.#parts, { sites: this.#alive, act: this.acts.length });
+    await rest.pass();
     await this.#read(act);
     const bases = new Set(this.acts.flatMap(({ basePointId }) => basePointId ?? []));
     for (const { name } of this.#alive)
       await world.wait(readPoints(this.#reading(name), this.points, bases));
+    this.convergences.push(await world.wait(rest.mended()));
   }
 
   /** The site of the act is lost; its domain becomes active at the target and is written to there. */
@@ -198,8 +211,9 @@ export class Play {
   }
 
   /** By plan: nothing is written any more when the last point is taken, so nothing is lost. */
-  async #failBack(act: Act, home: string): Promise<Act> {
-    const moving = this.#moveBack(act, home);
+  async #failBack(act: Act, to: Return): Promise<Act> {
+    const { home } = to;
+    const moving = this.#moveBack(act, to);
     moving.catch(() => undefined);
     await this.#strikeUntil(1);
     this.#heal();
@@ -210,12 +224,12 @@ export class Play {
     return next;
   }
 
-  async #moveBack(act: Act, home: string): Promise<Seat> {
+  async #moveBack(act: Act, { home, keepsOld }: Return): Promise<Seat> {
     const point = await act.operator.snapshot();
     if (point === undefined) throw new Error(`no last recovery point was taken at ${act.site}`);
     const told = await act.operator.replicate(point.id, home);
     if (told?.outcome !== "completed") throw new Error(`${point.id} did not come to ${home}`);
-    await this.#clear(home);
+    if (!keepsOld) await this.#clear(home);
     return this.#activate(act, home, point.id);
   }
 
@@ -234,6 +248,21 @@ export class Play {
   /** What clients of the act's site see now. */
   async #read(act: Act): Promise<void> {
     await this.#world.wait(readFinal(this.#reading(act.site), act.runId));
+  }
+
+  /** What the act had acknowledged before its site was lost is kept whole, under other names (setAside.ts). */
+  async #readSetAside(act: Act): Promise<void> {
+    const { site, runId } = act;
+    const world = this.#world;
+    const { stargate } = memberOf(world.site(site), 0);
+    const { vdisks } = await world.wait(world.call(stargate, VdiskService.listVdisks, {}));
+    const nameNow = ({ name }: GroupVdisk): string =>
+      present(
+        vdisks.find((one) => one.name.startsWith(`${name}-before-`)),
+        "a disk of before is there under another name",
+      ).name;
+    this.#recorder.count("disks set aside read");
+    await world.wait(readFinal(this.#reading(site), runId, nameNow));
   }
 
   #reading(site: string): ReadingOptions {

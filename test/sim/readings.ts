@@ -20,9 +20,13 @@ export interface ReadingOptions {
   readonly vdisks: readonly GroupVdisk[];
 }
 
-/** What clients of the site see of the group now. */
-export async function readFinal(options: ReadingOptions, runId: number): Promise<void> {
-  const read = await capture(options, ({ name }) => name);
+/** What clients of the site see of the group now, by the names that its disks have now. */
+export async function readFinal(
+  options: ReadingOptions,
+  runId: number,
+  nameNow: (vdisk: GroupVdisk) => string = ({ name }) => name,
+): Promise<void> {
+  const read = await capture(options, nameNow);
   options.recorder.finals.push({ runId, at: options.recorder.instant(), read });
 }
 
@@ -56,17 +60,21 @@ export async function readPoints(
   }
 }
 
-/** Reads every slot of every disk of the group, through one CVM or another. */
+/**
+ * Reads every slot of every disk of the group, one image through one CVM, the next through another: a CVM
+ * reads its own copies first, so that all copies are looked at.
+ */
 async function capture(
-  { world, site, vdisks }: ReadingOptions,
+  { world, recorder, site, vdisks }: ReadingOptions,
   exportOf: (vdisk: GroupVdisk) => string,
 ): Promise<SlotReader> {
   const images = new Map<number, Uint8Array>();
+  const turn = recorder.readings.length + recorder.finals.length;
   for (const vdisk of vdisks)
     images.set(
       vdisk.id,
       await insist(world, async (attempt) => {
-        const cvm = 1 + (attempt % world.site(site).cvms.length);
+        const cvm = 1 + ((turn + vdisk.id + attempt) % world.site(site).cvms.length);
         const client = await world.openDisk(site, cvm, exportOf(vdisk));
         try {
           return await client.read(0, vdisk.slots * BLOCK_BYTES);

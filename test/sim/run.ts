@@ -22,6 +22,7 @@ import { createWorld, type World } from "./world/world.ts";
 const DISK_BYTES = 512 * MIB;
 const OFFSET_MS_MAX = 100_000;
 const WRITE_BOUND = { latencyMsMax: 5000, medianFactorMax: 3, settleMs: 15_000 };
+const NO_CACHES = { chunkBytesMax: 0, nodesMax: 0 };
 const TIGHT_OPLOG = { pendingBytesMax: 12 * KIB, recentBytesMax: 0 };
 
 export interface RunResult {
@@ -124,6 +125,7 @@ function sitePlan(config: SimConfig, name: string): Parameters<typeof createWorl
   return {
     ...{ name, cvms: config.cvms, diskBytes: DISK_BYTES },
     oplog: config.tightOplog ? TIGHT_OPLOG : {},
+    ...(config.forgetful && { caches: NO_CACHES }),
     skew: (cvm) => skews[cvm - 1] ?? { offsetMs: 0, rate: 1, wallOffsetMs: () => 0 },
   };
 }

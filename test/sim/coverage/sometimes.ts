@@ -55,6 +55,10 @@ export const sometimes: readonly Sometimes[] = [
   rare("log replication.laneBroken", "a transfer was broken and taken up again (P5)"),
   rare("log extents.chunk-corrupt", "a chunk failed its check (P7)"),
   rare("log extents.chunk-repaired", "a bad copy was rewritten from a good one (P7)"),
+  rare("copy rotted at rest", "copies that nobody looked at went bad, for good (P7)"),
+  rare("bad copy found after a rest", "such a copy was read, refused, and repaired (P7, P9)"),
+  rare("power lost at rest", "images were read from disks alone (P1)"),
+  rare("disks set aside read", "a site got its domain back and kept what it had before (P1)"),
   rare("code DISK_FULL", "a full disk was refused (P1, P9)"),
   common("activation", "a domain was activated elsewhere (P2, P4)"),
   ...Object.entries(faultClasses).map(([kind, inCatalogue]) =>

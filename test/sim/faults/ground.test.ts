@@ -2,35 +2,20 @@
 
 import { describe, expect, it } from "vitest";
 import { createPrng } from "../../../services/base/prng.ts";
-import { MIB } from "../../../services/base/units.ts";
-import { VdiskService } from "../../../services/platform/wire/stargate.ts";
 import { type FaultKind, faultGroups, keysOf } from "../config.ts";
 import { inject } from "../faults.ts";
-import { CONTAINER, createWorld, memberOf, type World } from "../world/world.ts";
+import type { SimSite } from "../world/site.ts";
+import { writtenWorld } from "../world/writtenWorld.ts";
 import { Ground } from "./ground.ts";
+import { ageCopies } from "./media.ts";
+import { storedCopies } from "./storedBytes.ts";
 
-const BLOCK_BYTES = 4096;
-const BLOCKS = 40;
-const DRAIN_MS = 3000;
 const SEEDS = 12;
 
-/** A site whose one disk was written to and drained. */
-async function writtenWorld(cvms: number, replicationFactor: number): Promise<World> {
-  const skew = { offsetMs: 0, rate: 1, wallOffsetMs: () => 0 };
-  const sites = ["A", "B"].map((name) => ({
-    ...{ name, cvms, diskBytes: 256 * MIB, oplog: {}, skew: () => skew },
-  }));
-  const world = await createWorld({ seed: 1, sites, linkDelayMs: 5, replicationFactor });
-  await world.begin();
-  const { stargate } = memberOf(world.site("A"), 0);
-  const disk = { name: "disk", container: CONTAINER, sizeBytes: MIB, root: "", source: "" };
-  await world.wait(world.call(stargate, VdiskService.createVdisk, disk));
-  const client = await world.wait(world.openDisk("A", 1, "disk"));
-  const prng = createPrng(7);
-  for (let i = 0; i < BLOCKS; i++)
-    await world.wait(client.write(i * BLOCK_BYTES, prng.fill(new Uint8Array(BLOCK_BYTES))));
-  await world.clock.tick(DRAIN_MS);
-  return world;
+/** Chunks of which some CVM has a sound copy. */
+function soundChunks(site: SimSite): readonly string[] {
+  const all = site.cvms.flatMap((cvm) => storedCopies(site, cvm));
+  return [...new Set(all.map(({ fingerprint }) => fingerprint))].sort();
 }
 
 describe("what may be damaged", () => {
@@ -45,6 +30,20 @@ describe("what may be damaged", () => {
     for (const copy of copies) ground.condemn(copy);
     expect(ground.spareCopies(one).copies).toEqual([]);
     expect(ground.spareCopies(two).copies).toEqual([]);
+    world.end();
+  });
+
+  it("is every second copy and more of what lies there for long, and of every chunk one stays good (G1)", async () => {
+    const world = await writtenWorld(3, 3);
+    const site = world.site("A");
+    const before = soundChunks(site);
+    const copies = (): number =>
+      site.cvms.reduce((sum, cvm) => sum + storedCopies(site, cvm).length, 0);
+    const copiesBefore = copies();
+    const aged = ageCopies(site, new Ground(world, site), { share: 1, prng: createPrng(3) });
+    expect(aged).toBeGreaterThan(copiesBefore / 2);
+    expect(copies()).toBeLessThan(copiesBefore / 2);
+    expect(soundChunks(site)).toEqual(before);
     world.end();
   });
 

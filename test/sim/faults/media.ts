@@ -10,6 +10,7 @@ import { toHex } from "../../../services/base/bytes.ts";
 import type { Prng } from "../../../services/base/prng.ts";
 import { SECTOR_BYTES } from "../../support/fakeFile.ts";
 import { type KindOf, pick } from "../config.ts";
+import type { SimSite } from "../world/site.ts";
 import type { Ground } from "./ground.ts";
 import { type Injected, local, nothing, spared, type Target, undoAll } from "./injection.ts";
 import { type StoredPlace, settledEntries, storedCopies } from "./storedBytes.ts";
@@ -19,7 +20,14 @@ const NEWEST_ENTRIES = 8;
 const FINGERPRINT_BYTES = 32;
 
 type Medium = "chunk" | "oplog";
-type Lie = "rotten" | "stale" | "misdirected" | "torn";
+const LIES = ["rotten", "stale", "misdirected", "torn"] as const;
+type Lie = (typeof LIES)[number];
+/** How much of what could be spared. */
+export interface Aging {
+  /** 0 to 1. */
+  readonly share: number;
+  readonly prng: Prng;
+}
 /** Injects with knowledge of what may be damaged. */
 export type MediaInjector = (target: Target, ground: Ground) => Injected;
 
@@ -117,17 +125,53 @@ function lieAbout(
 ): Injected & { readonly isUndone: boolean } {
   const { cvm, prng } = target;
   const isForGood = prng.below(2) === 0;
-  const undos = places.map((place) => {
-    const { at, bytes } = insteadOf(lie, place, others, prng);
-    const shown = pick(prng, ["now", "later"] as const);
-    return cvm.disk.damage(place.path, { position: place.position + at, bytes, shown });
-  });
+  const undos = places.map((place) => damagePlace(cvm, { lie, place, others, prng }));
   const what = `${places.length} ${medium} records of CVM ${cvm.cvm} ${lie}${isForGood ? " for good" : ""}`;
   const end = (): void => {
     if (!isForGood) undoAll(undos);
     onEnd();
   };
   return { ...local(target, what, end), isUndone: !isForGood };
+}
+
+function damagePlace(
+  { disk }: Target["cvm"],
+  {
+    lie,
+    place,
+    others,
+    prng,
+  }: {
+    readonly lie: Lie;
+    readonly place: StoredPlace;
+    readonly others: readonly StoredPlace[];
+    readonly prng: Prng;
+  },
+): () => void {
+  const { at, bytes } = insteadOf(lie, place, others, prng);
+  const shown = pick(prng, ["now", "later"] as const);
+  return disk.damage(place.path, { position: place.position + at, bytes, shown });
+}
+
+/**
+ * Nobody looked for long: of the copies that can be spared on the site's disks, this share is found bad
+ * one day. For good.
+ * @returns how many
+ */
+export function ageCopies(site: SimSite, ground: Ground, how: Aging): number {
+  const { share, prng } = how;
+  let aged = 0;
+  for (const cvm of site.cvms) {
+    const { copies, atlas } = ground.spareCopies(cvm);
+    for (const copy of copies) {
+      if (prng.unit() >= share) continue;
+      if (atlas.claimCopy(cvm.cvm, copy.fingerprint) === undefined) continue;
+      ground.condemn(copy);
+      damagePlace(cvm, { lie: pick(prng, LIES), place: copy, others: copies, prng });
+      aged += 1;
+    }
+  }
+  return aged;
 }
 
 /** What lies there instead, within the record: its neighbours are somebody else's. */

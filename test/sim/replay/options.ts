@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { type FaultGroup, faultGroups, keysOf } from "../config.ts";
 import { SCALE_DEFAULT, SCALE_MAX } from "../lab/scaled.ts";
 
 export const USAGE = `Usage: scripts/sim [options]
@@ -11,6 +12,7 @@ Runs whole sites in one process under virtual time, one world a seed, and judges
   --seed S        run this seed only, or begin with it (default 1)
   --seeds N       run N seeds
   --minutes M     run seeds for M minutes
+  --groups G,H    strike with faults of these groups alone (config.ts); part of what a seed means
   --until MS      virtual time with faults, in ms (default 20000); part of what a seed means
   --regression F  run the case of this file instead of seeds
   --twice         run each case twice and compare the trace hashes
@@ -40,6 +42,7 @@ export interface Options {
   readonly seeds: number;
   readonly minutes: number | undefined;
   readonly untilMs: number | undefined;
+  readonly groups: readonly FaultGroup[] | undefined;
   readonly regression: string | undefined;
   readonly isTwice: boolean;
   readonly jobs: number;
@@ -71,7 +74,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     args: [...args],
     options: {
       ...{ seed: text, seeds: text, minutes: text, until: text, jobs: text, shrink: text },
-      ...{ regression: text, chart: text, scenario: text, scale: text },
+      ...{ regression: text, chart: text, scenario: text, scale: text, groups: text },
       ...{ twice: flag, coverage: flag, trace: flag, json: flag, keep: flag, help: flag },
     },
   });
@@ -88,6 +91,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     seeds: wholeNumber("--seeds", values.seeds) ?? 1,
     minutes: wholeNumber("--minutes", values.minutes),
     untilMs: wholeNumber("--until", values.until),
+    groups: values.groups?.split(",").map(groupOf),
     regression: values.regression,
     isTwice: values.twice,
     jobs,
@@ -125,6 +129,13 @@ function jobsFor(values: {
 }): number {
   const isSet = values.seeds !== undefined || values.minutes !== undefined;
   return isSet && !values.trace ? Math.min(JOBS_MAX, availableParallelism()) : 1;
+}
+
+function groupOf(name: string): FaultGroup {
+  const groups = keysOf(faultGroups);
+  const group = groups.find((one) => one === name);
+  if (group === undefined) throw new Error(`--groups takes of ${groups.join()}, not "${name}"`);
+  return group;
 }
 
 function wholeNumber(name: string, text: string | undefined): number | undefined {

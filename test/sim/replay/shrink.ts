@@ -137,6 +137,11 @@ export function simplerCases({ config, schedule }: Case): readonly Case[] {
       replicationFactor,
     })),
     ...(config.tightOplog ? [{ tightOplog: false }] : []),
+    ...(config.forgetful ? [{ forgetful: false }] : []),
+    ...(config.rest.powerLoss ? [{ rest: { ...config.rest, powerLoss: false } }] : []),
+    ...lessThan(config.rest.rotShare, [0]).map((rotShare) => ({
+      rest: { ...config.rest, rotShare },
+    })),
     ...lessThan(config.clockSkewMax, [0]).map((clockSkewMax) => ({ clockSkewMax })),
     ...lessThan(config.diskDelayMs, [0]).map((diskDelayMs) => ({ diskDelayMs })),
     ...lessThan(config.etcdDelayMs, [0, 1]).map((etcdDelayMs) => ({ etcdDelayMs })),

@@ -68,6 +68,8 @@ export interface SitePlan {
   readonly cvms: number;
   readonly diskBytes: number;
   readonly oplog: Partial<OplogLimits>;
+  /** What Stargates keep in memory; production's by default. */
+  readonly caches?: { readonly chunkBytesMax: number; readonly nodesMax: number };
   /** Clock of each CVM, by its number. */
   readonly skew: (cvm: number) => ClockSkew;
 }
@@ -160,6 +162,7 @@ function createCvm(place: Omit<CvmWorld, "clock">): SimCvm {
         net: mortalNet(host.net, life),
         rpc: mortalRpc(host.rpc, life),
         sizes: { oplog: { ...SMALL_OPLOG, ...plan.oplog }, egroupBytesMax: EGROUP_BYTES_MAX },
+        ...(plan.caches && { caches: plan.caches }),
         onDiskFailed: fail,
       });
     },
