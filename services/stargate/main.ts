@@ -40,6 +40,7 @@ async function start(config: CvmConfig, { log, fail }: OwnProcess): Promise<Runn
     random: createRandom(),
     rpc,
     onDiskFailed: fail,
+    onBug: fail,
   });
   return {
     async close() {

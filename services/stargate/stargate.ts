@@ -60,6 +60,8 @@ export interface StargatePorts {
    * must end, so that others take over; it is called once.
    */
   readonly onDiskFailed: (error: AntipodeError) => void;
+  /** A bug was met where nobody awaits: the process must end (base/assert.ts). */
+  readonly onBug: (error: unknown) => void;
   /** Sizes of files, for small or simulated labs; defaults suit real disks. */
   readonly sizes?: { readonly oplog: Partial<OplogLimits>; readonly egroupBytesMax: number };
   /** What is kept in memory of what was read; defaults suit real machines. */
@@ -196,8 +198,9 @@ function makeCore(ports: StargatePorts, { local, replicas }: StargateFiles) {
       alive.includes(cvm),
     );
   };
-  const peers = { selfCvm: config.cvm, clock, logger: log, clientOf, linkTo: links.of, candidates };
-  const vdisks = { clock, codec, coordinator, space, blockMap, logger: log };
+  const shared = { clock, logger: log, onBug: ports.onBug };
+  const peers = { ...shared, selfCvm: config.cvm, clientOf, linkTo: links.of, candidates };
+  const vdisks = { ...shared, codec, coordinator, space, blockMap };
   const host = new VdiskHost({ vdisks, peers, replicas, grants: peerServer }, view);
   const catalog = new Catalog({
     ...ports,

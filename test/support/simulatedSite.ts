@@ -261,6 +261,11 @@ function startProcess(world: {
     rpc: host.rpc,
     sizes: world.sizes,
     onDiskFailed: world.onDiskFailed,
+    onBug: (error) => {
+      world.clock.after(0, () => {
+        throw error;
+      });
+    },
   }).then(
     (stargate) => {
       process.stargate = stargate;

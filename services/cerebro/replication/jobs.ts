@@ -215,7 +215,7 @@ export async function endJob(
 export async function cancelJob(site: Site, term: Term, id: string): Promise<JobRecord> {
   for (let conflict = 0; conflict < CONFLICTS_MAX; conflict++) {
     const job = await readJob(site, id);
-    if (isEnded(job.value.state)) return job.value;
+    if (nextJobState(job.value.state, "cancel") === job.value.state) return job.value;
     try {
       return await endJob(site, term, job, { event: "cancel", errorCode: "", errorMessage: "" });
     } catch (error) {

@@ -121,7 +121,14 @@ export const PeerService = {
 export const IoRequest = message(pkg("IoRequest"), {
   id: field.uint64(1),
   vdiskId: field.string(2),
-  operation: field.choice(3, pkg("IoOperation"), ["read", "write", "zero", "runs"] as const),
+  /** `forget`: nobody waits for request `id` any more; it is not answered. */
+  operation: field.choice(3, pkg("IoOperation"), [
+    "read",
+    "write",
+    "zero",
+    "runs",
+    "forget",
+  ] as const),
   offsetBytes: field.uint64(4),
   lengthBytes: field.uint64(5),
   data: field.bytes(6),

@@ -27,8 +27,8 @@ export interface BlockDevice {
   /** Runs that cover exactly the range, neighbours of different kind. */
   runs(offset: number, length: number): Promise<readonly BlockRun[]>;
   /**
-   * The client asks for nothing more, and may already have gone on elsewhere: what is under way ends or
-   * fails, and is not begun again.
+   * The client has left, and may already have gone on elsewhere: what is under way ends or fails; what has not
+   * begun to take effect must not. May be called again.
    */
   onLeaving?(): void;
   /** The client went away. */

@@ -79,7 +79,7 @@ export function createNbdServer(parts: NbdServerParts): NbdServer {
       const empty = new Promise<void>((resolve) => {
         onEmpty = resolve;
       });
-      for (const session of sessions) session.leave("server is closing");
+      for (const session of sessions) session.shutDown();
       await listener?.close();
       if (sessions.size > 0) await empty;
     },

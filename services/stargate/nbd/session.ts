@@ -53,6 +53,7 @@ export class NbdSession {
       this.#onData(chunk);
     });
     connection.onEnd(() => {
+      this.#abandonRequests();
       this.leave("client ended");
     });
     connection.onClose(() => {
@@ -65,13 +66,21 @@ export class NbdSession {
     this.#pump();
   }
 
-  /** Takes no more requests, answers those in flight, then closes. */
+  /** The server ends: as `leave`, and nothing that waits is begun any more. */
+  shutDown(): void {
+    this.#abandonRequests();
+    this.leave("server is closing");
+  }
+
+  /**
+   * Takes no more requests, answers those in flight, then closes. A client that asks for that with DISC waits for
+   * the end of the connection; one that does not has closed it.
+   */
   leave(reason: string): void {
     if (this.#phase !== "serving") return;
     this.#phase = "leaving";
     this.#parts.log.debug({ event: "nbd.leaving", reason }, "nbd connection is ending");
     this.#transmission?.stop();
-    this.#open?.device.onLeaving?.();
     // Read on (and drop) what still comes: a paused connection would not notice that it was closed.
     this.#parts.connection.resume();
     this.#finish();
@@ -179,8 +188,13 @@ export class NbdSession {
     this.#phase = "gone";
     this.#timer.cancel();
     this.#transmission?.abandon();
-    this.#open?.device.onLeaving?.();
+    this.#abandonRequests();
     this.#finish();
+  }
+
+  /** Nobody waits for them any more: what has not begun to take effect never does (P1). */
+  #abandonRequests(): void {
+    this.#open?.device.onLeaving?.();
   }
 
   /** Goes on with leaving as far as it can: replies out, socket closed, device closed. */

@@ -121,6 +121,9 @@ export class OwnerPeers {
     while (peer.ackedLsn + 1 < this.#log.flushLsn()) {
       const from = asLsn(peer.ackedLsn + 1);
       const to = asLsn(Math.min(this.#log.flushLsn() - 1, peer.ackedLsn + LEVEL_BATCH_RECORDS));
+      // Records whose write failed are taken back before the log is told so.
+      if (this.#log.replica.state().lastLsn < to)
+        throw new AntipodeError("CANCELLED", "the own copy lost records that were not committed");
       const records = upToBytes(await this.#log.replica.read(from, to), LEVEL_BATCH_BYTES);
       this.#assertAttached(peer);
       await this.#send(peer, records);

@@ -4,7 +4,8 @@
  *
  * A request whose owner is lost is tried again at the new one until IO_RETRY_MS have passed: a client
  * sees a pause, not an error. Repeating a write that was not acknowledged is safe: the client still
- * waits for it, so nothing it orders after it has been issued.
+ * waits for it, so nothing it orders after it has been issued. A client that has left may have gone on
+ * elsewhere: what it asked for and is not in the log yet does not come there any more (P1).
  */
 
 import { AntipodeError, codeOf, type ErrorCode } from "../../base/errors.ts";
@@ -115,7 +116,9 @@ class VdiskDevice implements BlockDevice {
   readonly sizeBytes: number;
   readonly #world: DevicesWorld;
   readonly #id: string;
-  #isClientLeaving = false;
+  readonly #leaving = new AbortController();
+  /** Those that carried its requests. */
+  readonly #forwarders = new Set<IoForwarder>();
 
   constructor(world: DevicesWorld, record: VdiskRecord) {
     this.#world = world;
@@ -132,7 +135,7 @@ class VdiskDevice implements BlockDevice {
 
   async write(offset: number, data: Uint8Array): Promise<void> {
     await this.#perform(
-      (owned) => owned.write(offset, data),
+      (owned) => owned.write(offset, data, this.#leaving.signal),
       async (forwarder) => {
         const pieces: Promise<unknown>[] = [];
         for (let at = 0; at < data.length; at += IO_BYTES_MAX)
@@ -146,9 +149,12 @@ class VdiskDevice implements BlockDevice {
 
   async zero(offset: number, length: number): Promise<void> {
     await this.#perform(
-      (owned) => owned.zero(offset, length),
+      (owned) => owned.zero(offset, length, this.#leaving.signal),
       async (forwarder) => {
-        await forwarder.call({ ...this.#request("zero", offset), lengthBytes: length });
+        await forwarder.call(
+          { ...this.#request("zero", offset), lengthBytes: length },
+          this.#leaving.signal,
+        );
       },
     );
   }
@@ -175,7 +181,8 @@ class VdiskDevice implements BlockDevice {
   }
 
   onLeaving(): void {
-    this.#isClientLeaving = true;
+    this.#leaving.abort();
+    for (const forwarder of this.#forwarders) forwarder.forget(this.#leaving.signal);
   }
 
   close(): Promise<void> {
@@ -203,7 +210,10 @@ class VdiskDevice implements BlockDevice {
   }
 
   #call(forwarder: IoForwarder, operation: "write", offset: number, data: Uint8Array) {
-    return forwarder.call({ ...this.#request(operation, offset), lengthBytes: data.length, data });
+    return forwarder.call(
+      { ...this.#request(operation, offset), lengthBytes: data.length, data },
+      this.#leaving.signal,
+    );
   }
 
   async #perform<T>(
@@ -218,23 +228,39 @@ class VdiskDevice implements BlockDevice {
         const served = host.served(this.#id);
         if (served !== undefined) return await here(served);
         const route = await host.route(this.#id);
-        if (route.kind === "there") return await there(this.#world.forwarderTo(route.cvm));
+        this.#refuseWhenLeaving();
+        if (route.kind === "there") return await there(this.#forwarderTo(route.cvm));
         if (route.kind === "nobody")
           throw new AntipodeError("OWNER_UNAVAILABLE", "no live CVM has the vDisk's oplog", {
             vdiskId: this.#id,
           });
-        return await here(await host.serve(this.#id));
+        const owned = await host.serve(this.#id);
+        this.#refuseWhenLeaving();
+        return await here(owned);
       } catch (error) {
         const code = codeOf(error);
-        if (code === undefined || !RETRIED.has(code)) throw error;
+        if (code === undefined || !RETRIED.has(code) || this.#isLeaving()) throw error;
         untilMs ??= clock.now() + IO_RETRY_MS;
         if (clock.now() >= untilMs) throw error;
         await clock.sleep(pauseMs);
-        // It may have written there again through another front-end: a late repetition would undo that (P1).
-        if (this.#isClientLeaving) throw error;
+        if (this.#isLeaving()) throw error;
         pauseMs = Math.min(IO_RETRY_PAUSE_MS_MAX, pauseMs * 2);
       }
     }
+  }
+
+  #forwarderTo(cvm: number): IoForwarder {
+    const forwarder = this.#world.forwarderTo(cvm);
+    this.#forwarders.add(forwarder);
+    return forwarder;
+  }
+
+  #isLeaving(): boolean {
+    return this.#leaving.signal.aborted;
+  }
+
+  #refuseWhenLeaving(): void {
+    if (this.#isLeaving()) throw new AntipodeError("CANCELLED", "the client has left");
   }
 }
 

@@ -3,7 +3,7 @@
  * gathered, and lets front-end work go first while the log has room (the pacing is a pure function).
  */
 
-import { codeOf } from "../../base/errors.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Log } from "../../platform/log.ts";
 import { type DrainWorld, drainBatch, isDrainRetryable, type MapState } from "./drainer.ts";
@@ -50,7 +50,7 @@ export interface DrainLoop {
   stop(): void;
 }
 
-export function startDrainLoop(options: {
+export interface DrainLoopOptions {
   readonly world: DrainWorld;
   readonly clock: Clock;
   readonly logger: Log;
@@ -64,13 +64,20 @@ export function startDrainLoop(options: {
   readonly onDeposed: () => void;
   /** Is the own copy of the log of no use any more? Then nothing is tried again. */
   readonly isCopyLost: () => boolean;
-  readonly onFailure: (error: unknown) => void;
-}): DrainLoop {
-  const { world, clock, logger } = options;
+  /** A failure that trying again does not mend. */
+  readonly onFailure: (error: AntipodeError) => void;
+  /** A bug: ends the process. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export function startDrainLoop(options: DrainLoopOptions): DrainLoop {
+  const { world, clock } = options;
   let stopped = false;
   let running = false;
   let urgent = 0;
   let lastBatchAtMs = clock.now() as number;
+  /** After a failure, however many wait. */
+  let restsUntilMs = 0;
   let timer: Timer | undefined;
   let waiters: (() => void)[] = [];
 
@@ -92,6 +99,10 @@ export function startDrainLoop(options: {
   const look = (): void => {
     if (stopped || running || !behind()) return;
     const now = clock.now();
+    if (now < restsUntilMs) {
+      schedule(restsUntilMs - now);
+      return;
+    }
     const { requests, undrainedBytes, markerWaits } = options.pressure();
     const requestsPerSecond = rate(requests, now);
     const idleMs = now - lastBatchAtMs;
@@ -101,27 +112,14 @@ export function startDrainLoop(options: {
   };
   const run = async (): Promise<void> => {
     running = true;
-    let pauseMs = 0;
-    try {
-      const next = await drainBatch(world, options.state());
-      if (next !== undefined && !stopped) options.onDrained(next);
-    } catch (error) {
-      if (stopped) return;
-      if (isDrainRetryable(error) && !options.isCopyLost()) {
-        logger.warn(
-          { event: "drain.failed", vdisk: world.vdiskId, err: error },
-          "drain failed and is tried again",
-        );
-        pauseMs = DRAIN_RETRY_MS;
-      } else if (codeOf(error) === "STALE_EPOCH") options.onDeposed();
-      else options.onFailure(error);
-    } finally {
-      running = false;
-      lastBatchAtMs = clock.now();
-      notify();
-      if (pauseMs > 0) schedule(pauseMs);
-      else look();
-    }
+    const pauseMs = await drainOnce(options, () => stopped);
+    // State that is known to be wrong is not gone on with: nothing is begun, nobody is told anything.
+    if (pauseMs === undefined) return;
+    running = false;
+    lastBatchAtMs = clock.now();
+    restsUntilMs = lastBatchAtMs + pauseMs;
+    notify();
+    look();
   };
   const nextBatch = (): Promise<void> =>
     stopped
@@ -154,6 +152,35 @@ export function startDrainLoop(options: {
       notify();
     },
   };
+}
+
+/** One batch. @returns the pause before the next one, `undefined` when the process ends */
+async function drainOnce(
+  options: DrainLoopOptions,
+  isStopped: () => boolean,
+): Promise<number | undefined> {
+  const { world, logger } = options;
+  try {
+    const next = await drainBatch(world, options.state());
+    if (next !== undefined && !isStopped()) options.onDrained(next);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof AntipodeError)) {
+      options.onBug(error);
+      return undefined;
+    }
+    if (isStopped()) return 0;
+    if (isDrainRetryable(error) && !options.isCopyLost()) {
+      logger.warn(
+        { event: "drain.failed", vdisk: world.vdiskId, err: error },
+        "drain failed and is tried again",
+      );
+      return DRAIN_RETRY_MS;
+    }
+    if (error.code === "STALE_EPOCH") options.onDeposed();
+    else options.onFailure(error);
+    return 0;
+  }
 }
 
 /** The rate of something counted, over the span between two looks that are far enough apart. */

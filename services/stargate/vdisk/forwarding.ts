@@ -4,7 +4,7 @@
  *
  * A front-end that gives a stream up repeats its writes on another one, and its client goes on. So a
  * write of a stream that has ended, or that has a successor, is not put into the log any more, wherever
- * it was held up (P1).
+ * it was held up (P1). Neither is one whose client has left its front-end: it is told to be forgotten.
  */
 
 import { concatBytes } from "../../base/bytes.ts";
@@ -27,14 +27,16 @@ import {
   FORWARDED_RANGE_BYTES_MAX,
   IO_BYTES_MAX,
 } from "./limits.ts";
-import type { OwnedVdisk } from "./ownedVdisk.ts";
+import type { OwnedVdisk, Wish } from "./ownedVdisk.ts";
 
 type Request = Infer<typeof IoRequest>;
 type Response = Infer<typeof IoResponse>;
 type Stream = RpcStream<Request, Response>;
+type IoOnly = Request & { readonly operation: Exclude<Request["operation"], "forget"> };
 
 interface Waiting {
   readonly vdiskId: string;
+  readonly client: AbortSignal | undefined;
   readonly resolve: (response: Response) => void;
   readonly reject: (error: unknown) => void;
   readonly untilMs: number;
@@ -87,9 +89,10 @@ export class IoForwarder {
 
   /**
    * Carries out one request at the other CVM.
+   * @param client tells the requests of one client from others, for `forget`
    * @throws the owner's AntipodeError; `PEER_UNREACHABLE` when its outcome is not known
    */
-  async call(request: Omit<Request, "id" | "frontEnd">): Promise<Response> {
+  async call(request: Omit<Request, "id" | "frontEnd">, client?: AbortSignal): Promise<Response> {
     const id = this.#nextId++;
     const stream = this.#stream ?? this.#open();
     const frontEnd = this.#isFresh ? this.#options.frontEnd : "";
@@ -97,6 +100,7 @@ export class IoForwarder {
     const answer = new Promise<Response>((resolve, reject) => {
       this.#waiting.set(id, {
         vdiskId: request.vdiskId,
+        client,
         resolve,
         reject,
         untilMs: this.#options.clock.now() + FORWARD_ANSWER_MS_MAX,
@@ -110,6 +114,18 @@ export class IoForwarder {
     if (response.errorCode === "") return response;
     const code: ErrorCode = isErrorCode(response.errorCode) ? response.errorCode : "INTERNAL";
     throw new AntipodeError(code, response.errorMessage, { vdiskId: request.vdiskId });
+  }
+
+  /** The client has left: what of its requests is not in the log must not come there. They end as they end. */
+  forget(client: AbortSignal): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    const nothing = { offsetBytes: 0, lengthBytes: 0, data: new Uint8Array(0), frontEnd: "" };
+    for (const [id, { vdiskId, client: asking }] of this.#waiting)
+      if (asking === client)
+        stream.send({ ...nothing, id, vdiskId, operation: "forget" }).catch((error: unknown) => {
+          this.#break(stream, error);
+        });
   }
 
   close(): void {
@@ -174,6 +190,20 @@ export class IoForwarder {
   }
 }
 
+/** Whether somebody still waits for one forwarded request. */
+class ForwardedWish implements Wish {
+  readonly #stream: AbortSignal;
+  isForgotten = false;
+
+  constructor(stream: AbortSignal) {
+    this.#stream = stream;
+  }
+
+  get aborted(): boolean {
+    return this.isForgotten || this.#stream.aborted;
+  }
+}
+
 /** Serves forwarded I/O for vDisks that this CVM owns (or takes over when asked and due). */
 export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): readonly Binding[] {
   const streams = new FrontEndStreams();
@@ -187,18 +217,29 @@ export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): rea
       let frontEnd: string | undefined;
       try {
         const underWay = new Set<Promise<void>>();
+        const wishes = new Map<number, ForwardedWish>();
         for await (const request of stream.incoming) {
           if (frontEnd === undefined) {
             frontEnd = request.frontEnd;
             if (!streams.enter(frontEnd, request.id, abort))
               throw new AntipodeError("CANCELLED", "this front-end has a newer stream");
           }
-          const one = answer(serve, request, abort.signal)
+          if (!isIo(request)) {
+            const forgotten = wishes.get(request.id);
+            if (forgotten !== undefined) forgotten.isForgotten = true;
+            continue;
+          }
+          const wish = new ForwardedWish(abort.signal);
+          wishes.set(request.id, wish);
+          const one = answer(serve, request, wish)
             .then((response) => stream.send(response))
             .catch(() => {
               // The caller is gone with the stream; it asks again at whoever owns the vDisk then.
             })
-            .finally(() => underWay.delete(one));
+            .finally(() => {
+              wishes.delete(request.id);
+              underWay.delete(one);
+            });
           underWay.add(one);
           if (underWay.size >= FORWARDED_IN_FLIGHT_MAX && !abort.signal.aborted)
             await firstOf(underWay);
@@ -212,6 +253,10 @@ export function ioBindings(serve: (vdiskId: string) => Promise<OwnedVdisk>): rea
   ];
 }
 
+function isIo(request: Request): request is IoOnly {
+  return request.operation !== "forget";
+}
+
 /** Resolves when any of the promises has; they never reject. */
 function firstOf(promises: ReadonlySet<Promise<void>>): Promise<void> {
   return new Promise((resolve) => {
@@ -221,8 +266,8 @@ function firstOf(promises: ReadonlySet<Promise<void>>): Promise<void> {
 
 async function answer(
   serve: (vdiskId: string) => Promise<OwnedVdisk>,
-  request: Request,
-  signal: AbortSignal,
+  request: IoOnly,
+  wish: Wish,
 ): Promise<Response> {
   const empty = {
     id: request.id,
@@ -234,7 +279,7 @@ async function answer(
   try {
     checkRequest(request);
     const owned = await serve(request.vdiskId);
-    if (signal.aborted) throw new AntipodeError("CANCELLED", "nobody waits for this any more");
+    if (wish.aborted) throw new AntipodeError("CANCELLED", "nobody waits for this any more");
     switch (request.operation) {
       case "read":
         return {
@@ -242,10 +287,10 @@ async function answer(
           data: joined(await owned.read(request.offsetBytes, request.lengthBytes)),
         };
       case "write":
-        await owned.write(request.offsetBytes, request.data, signal);
+        await owned.write(request.offsetBytes, request.data, wish);
         return empty;
       case "zero":
-        await owned.zero(request.offsetBytes, request.lengthBytes, signal);
+        await owned.zero(request.offsetBytes, request.lengthBytes, wish);
         return empty;
       case "runs": {
         const runs = await owned.runs(request.offsetBytes, request.lengthBytes);
@@ -261,7 +306,7 @@ async function answer(
 }
 
 /** Front-ends split what is longer. @throws AntipodeError `MESSAGE_INVALID` */
-function checkRequest({ operation, lengthBytes, data }: Request): void {
+function checkRequest({ operation, lengthBytes, data }: IoOnly): void {
   const carries = operation === "read" || operation === "write";
   const isTooLong = lengthBytes > (carries ? IO_BYTES_MAX : FORWARDED_RANGE_BYTES_MAX);
   const dataLength = operation === "write" ? lengthBytes : 0;

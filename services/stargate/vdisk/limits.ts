@@ -67,7 +67,7 @@ export const BYPASS_GROUP_CHUNKS = 64;
 export const FORWARDED_RANGE_BYTES_MAX: number = 4 * GIB;
 /** Requests of front-ends on other CVMs that an owner carries out at once, a stream. */
 export const FORWARDED_IN_FLIGHT_MAX = 256;
-/** A request is tried again (the owner changed, a peer took over) for this long before the client sees an error. */
+/** A request is tried again (the owner changed, a peer took over), or waits for room in a full log, for this long before the client sees an error. */
 export const IO_RETRY_MS = 60_000;
 /** First and longest pause between those tries. */
 export const IO_RETRY_PAUSE_MS_MIN = 20;

@@ -27,6 +27,7 @@ import { type DrainLoop, startDrainLoop } from "./drainLoop.ts";
 import { HoldGate } from "./holdGate.ts";
 import {
   BYPASS_BYTES_MIN,
+  IO_RETRY_MS,
   READ_LEASE_RENEW_MS,
   UNDRAINED_BYTES_MAX,
   ZERO_RECORD_BYTES_MAX,
@@ -38,6 +39,11 @@ import { type ReadWorld, readRange, runsOf } from "./reader.ts";
 /** How often a writer looks for room in the log while there is nothing to drain. */
 const ROOM_LOOK_MS = 50;
 
+/** Whether somebody still waits for what was asked for; an AbortSignal is one. */
+export interface Wish {
+  readonly aborted: boolean;
+}
+
 /** What a CVM's vDisks share. */
 export interface VdiskWorld {
   readonly clock: Clock;
@@ -46,6 +52,8 @@ export interface VdiskWorld {
   readonly space: ChunkSpace;
   readonly blockMap: BlockMap;
   readonly logger: Log;
+  /** Ends the process. */
+  readonly onBug: (error: unknown) => void;
 }
 
 export interface OwnedVdiskOptions {
@@ -135,24 +143,24 @@ export class OwnedVdisk {
 
   /**
    * Resolves when the bytes are durable on every copy.
-   * @param signal aborted: nobody waits any more, and the write, if it is not in the log yet, must not
+   * @param wish aborted: nobody waits any more, and the write, if it is not in the log yet, must not
    *   come into it: the client may have repeated it elsewhere and written over it since (P1)
    */
-  async write(offset: number, data: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async write(offset: number, data: Uint8Array, wish?: Wish): Promise<void> {
     this.#check(offset, data.length);
     this.#requests += 1;
     if (this.#isFull()) await this.#awaitRoom();
-    refuseAborted(signal);
+    refuseAborted(wish);
     if (data.length < BYPASS_BYTES_MIN) await this.#append("write", offset, data);
-    else await this.#writeAround(offset, data, signal);
+    else await this.#writeAround(offset, data, wish);
   }
 
-  /** Resolves when the range reads as zeros on every copy. @param signal as for `write` */
-  async zero(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+  /** Resolves when the range reads as zeros on every copy. @param wish as for `write` */
+  async zero(offset: number, length: number, wish?: Wish): Promise<void> {
     this.#check(offset, length);
     this.#requests += 1;
     if (this.#isFull()) await this.#awaitRoom();
-    refuseAborted(signal);
+    refuseAborted(wish);
     const pieces: Promise<unknown>[] = [];
     for (let at = 0; at < length; at += ZERO_RECORD_BYTES_MAX) {
       const lengthBytes = Math.min(ZERO_RECORD_BYTES_MAX, length - at);
@@ -263,6 +271,7 @@ export class OwnedVdisk {
         );
       },
       isCopyLost: () => this.#isCopyLost(),
+      onBug: world.onBug,
       onFailure: (error) => {
         if (this.#isCopyLost()) {
           this.giveUp(error);
@@ -342,11 +351,7 @@ export class OwnedVdisk {
   }
 
   /** A large write: whole chunks go to the extent store, and only when they are there all of it into the log. */
-  async #writeAround(
-    offset: number,
-    data: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #writeAround(offset: number, data: Uint8Array, wish: Wish | undefined): Promise<void> {
     const from = Math.ceil(offset / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
     const to = Math.floor((offset + data.length) / CHUNK_SIZE_BYTES) * CHUNK_SIZE_BYTES;
     const fingerprints = await storeAligned(
@@ -354,7 +359,7 @@ export class OwnedVdisk {
       this.record,
       data.subarray(from - offset, to - offset),
     );
-    refuseAborted(signal);
+    refuseAborted(wish);
     const parts = [this.#append("chunks", from, fingerprints, to - from)];
     if (from > offset) parts.push(this.#append("write", offset, data.subarray(0, from - offset)));
     if (to < offset + data.length)
@@ -366,12 +371,19 @@ export class OwnedVdisk {
     return this.#replica.state().undrainedBytes > UNDRAINED_BYTES_MAX;
   }
 
-  /** Writers wait while too much of the log is not drained. */
+  /** Writers wait while too much of the log is not drained, and are told when that does not end. */
   async #awaitRoom(): Promise<void> {
+    const { clock } = this.#world;
+    const untilMs = clock.now() + IO_RETRY_MS;
     while (this.#deposed === undefined && this.#isFull()) {
+      if (clock.now() >= untilMs)
+        throw new AntipodeError("OPLOG_FULL", "the vDisk's log is full and does not drain", {
+          vdisk: this.record.name,
+          undrainedBytes: this.#replica.state().undrainedBytes,
+        });
       // Drained but not trimmed: acknowledgements are held, or a peer is being levelled with the log.
       if (this.log.appliedLsn <= this.#state.drainedLsn) {
-        await this.#world.clock.sleep(ROOM_LOOK_MS);
+        await clock.sleep(ROOM_LOOK_MS);
         continue;
       }
       this.#drain.wake();
@@ -381,7 +393,7 @@ export class OwnedVdisk {
   }
 }
 
-function refuseAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true)
+function refuseAborted(wish: Wish | undefined): void {
+  if (wish?.aborted === true)
     throw new AntipodeError("CANCELLED", "nobody waits for this write any more");
 }

@@ -39,6 +39,8 @@ export interface PeerWorld {
   readonly selfCvm: number;
   readonly clock: Clock;
   readonly logger: Log;
+  /** Ends the process. */
+  readonly onBug: (error: unknown) => void;
   clientOf(cvm: number): RpcClient;
   linkTo(cvm: number): PeerLink;
   /** Live CVMs in order of preference for this vDisk, this one included. */
@@ -152,7 +154,8 @@ export class PeerKeeper {
       for (const cvm of this.#lost()) await this.#settleLost(cvm);
       await this.#fillUp();
     } catch (error) {
-      if (codeOf(error) === "STALE_EPOCH") this.#depose(error as AntipodeError);
+      if (!(error instanceof AntipodeError)) this.#world.onBug(error);
+      else if (error.code === "STALE_EPOCH") this.#depose(error);
       else if (isDamaged(this.#owned.replica)) this.#owned.giveUp(error);
       else if (!this.#isOver())
         this.#world.logger.warn(
@@ -170,10 +173,11 @@ export class PeerKeeper {
     return this.#owned.deposed;
   }
 
-  /** The fault is this owner's, not the peer's. */
+  /** The fault is this owner's, or a bug, and not the peer's. */
   #isHopeless(error: unknown): boolean {
     const { deposed, replica } = this.#owned;
-    return codeOf(error) === "STALE_EPOCH" || deposed || isDamaged(replica);
+    const code = codeOf(error);
+    return code === undefined || code === "STALE_EPOCH" || deposed || isDamaged(replica);
   }
 
   /** Listed peers that do not follow. */

@@ -76,7 +76,7 @@ export async function takeOver(
     keeper: undefined,
     failure: undefined,
   };
-  const log = wiredLog(record, replica, seat, wiring);
+  const log = wiredLog({ record, replica, seat, onBug: vdisks.onBug }, wiring);
   const overlay = createOverlay();
   let markers: readonly Lsn[];
   try {
@@ -135,9 +135,16 @@ interface Wiring {
 }
 
 function wiredLog(
-  record: VdiskRecord,
-  replica: OplogReplica,
-  seat: OwnerSeat,
+  {
+    record,
+    replica,
+    seat,
+    onBug,
+  }: Pick<VdiskWorld, "onBug"> & {
+    readonly record: VdiskRecord;
+    readonly replica: OplogReplica;
+    readonly seat: OwnerSeat;
+  },
   wiring: Wiring,
 ): OwnerLog {
   const depose = (reason: AntipodeError): void => {
@@ -156,7 +163,8 @@ function wiredLog(
         depose(new AntipodeError("STALE_EPOCH", "a peer follows a higher epoch", details));
       },
       onLocalFailure: (error) => {
-        if (wiring.owned !== undefined && isDamaged(replica)) wiring.owned.giveUp(error);
+        if (!(error instanceof AntipodeError)) onBug(error);
+        else if (wiring.owned !== undefined && isDamaged(replica)) wiring.owned.giveUp(error);
         else depose(localFailure(record, error));
       },
     },
@@ -164,11 +172,10 @@ function wiredLog(
 }
 
 /** A full disk is the client's to know; anything else ends in a takeover elsewhere. */
-function localFailure(record: VdiskRecord, error: unknown): AntipodeError {
-  const code = codeOf(error) ?? "DISK_FAILED";
+function localFailure(record: VdiskRecord, error: AntipodeError): AntipodeError {
   return new AntipodeError(
-    code,
-    `the owner's oplog failed: ${messageOf(error)}`,
+    error.code,
+    `the owner's oplog failed: ${error.message}`,
     { vdisk: record.name },
     error,
   );
@@ -306,9 +313,10 @@ async function levelListed(
         await levelAndAttach(target, world.peers, role);
         return cvm;
       } catch (error) {
-        if (codeOf(error) === "STALE_EPOCH" || isDamaged(target.replica)) throw error;
+        const code = codeOf(error);
+        if (code === undefined || code === "STALE_EPOCH" || isDamaged(target.replica)) throw error;
         const until = target.fromMs + patienceMs(error, TAKEOVER_PATIENCE_MS);
-        if (clock.now() >= until || codeOf(error) === "OPLOG_CORRUPT") {
+        if (clock.now() >= until || code === "OPLOG_CORRUPT") {
           logger.warn(
             { event: "vdisk.peerAbsent", vdisk: target.id, peer: cvm, reason: messageOf(error) },
             "listed peer does not follow",

@@ -8,7 +8,7 @@
  * Liveness is a hint: a takeover from an owner that lives is safe, only needless.
  */
 
-import { AntipodeError, codeOf, messageOf } from "../../base/errors.ts";
+import { AntipodeError } from "../../base/errors.ts";
 import type { OwnerRecord } from "../../base/siteRecords.ts";
 import type { Timer } from "../../platform/clock.ts";
 import type { OwnedVdisk } from "./ownedVdisk.ts";
@@ -172,7 +172,11 @@ export class VdiskHost {
   }
 
   #onTakeoverFailed(id: string, error: unknown): void {
-    const { clock, logger } = this.#world.vdisks;
+    const { clock, logger, onBug } = this.#world.vdisks;
+    if (!(error instanceof AntipodeError)) {
+      onBug(error);
+      return;
+    }
     const count = (this.#failed.get(id)?.count ?? 0) + 1;
     const pauseMs = Math.min(TAKEOVER_PAUSE_MS_MAX, SWEEP_MS * 2 ** Math.min(count - 1, 10));
     this.#failed.set(id, { count, nextMs: clock.now() + pauseMs });
@@ -180,8 +184,8 @@ export class VdiskHost {
       event: "vdisk.takeoverFailed",
       vdisk: id,
       count,
-      code: codeOf(error),
-      reason: messageOf(error),
+      code: error.code,
+      reason: error.message,
     };
     logger.info(fields, "takeover did not succeed");
   }

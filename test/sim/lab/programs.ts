@@ -118,6 +118,7 @@ const stargate =
       net: world.netOf(parts),
       sizes: SIZES,
       onDiskFailed: parts.fail,
+      onBug: parts.fail,
     });
     return { close: () => service.close() };
   };

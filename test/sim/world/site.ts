@@ -164,6 +164,7 @@ function createCvm(place: Omit<CvmWorld, "clock">): SimCvm {
         sizes: { oplog: { ...SMALL_OPLOG, ...plan.oplog }, egroupBytesMax: EGROUP_BYTES_MAX },
         ...(plan.caches && { caches: plan.caches }),
         onDiskFailed: fail,
+        onBug: fail,
       });
     },
     onEnded: () => {

@@ -110,6 +110,10 @@ describe("NBD server", () => {
     const world = await fakeNbdWorld();
     const peer = await enterRaw(world);
     const release = world.disk.hold();
+    let isAbandoned = false;
+    world.disk.onLeaving = () => {
+      isAbandoned = true;
+    };
     peer.send(
       concatBytes([request({ command: write, cookie: 3, length: 4 }), new Uint8Array(4)]),
       request({ command: disconnect }),
@@ -120,6 +124,8 @@ describe("NBD server", () => {
     release();
     expect(await takeSimpleReply(peer)).toEqual({ errno: 0, cookie: 3 });
     await peer.ended;
+    // It waits for the end of the connection, so what it asked for is wanted until then.
+    expect(isAbandoned).toBe(false);
     peer.connection.end();
     await world.clock.settle();
     expect([world.disk.closed, world.server.connections(), peer.received().length]).toEqual([
@@ -133,12 +139,16 @@ describe("NBD server", () => {
       const world = await fakeNbdWorld();
       const peer = await enterRaw(world);
       const release = world.disk.hold();
+      let isAbandoned = false;
+      world.disk.onLeaving = () => {
+        isAbandoned = true;
+      };
       peer.send(request({ command: read, length: 4096 }), request({ command: flush }));
       await world.clock.settle();
       if (how === "tear") world.network.tear("10.0.0.1", "10.0.0.2");
       else peer.connection[how]();
       await world.clock.settle();
-      expect([world.disk.inflight, world.disk.closed]).toEqual([2, 0]);
+      expect([world.disk.inflight, world.disk.closed, isAbandoned]).toEqual([2, 0, true]);
       release();
       await world.clock.tick(10_000);
       expect([world.disk.inflight, world.disk.closed]).toEqual([0, 1]);

@@ -28,6 +28,9 @@ async function openLoop() {
     onFailure: (error) => {
       throw error;
     },
+    onBug: (error) => {
+      throw error;
+    },
   });
   return {
     async append(sector: number) {

@@ -99,6 +99,22 @@ describe("a forwarded write", () => {
     expect([first.now(), world.ownedLog.lastLsn]).toEqual(["CANCELLED", 0]);
   });
 
+  it("whose client left its front-end is not carried out, and others of the stream are (P1)", async () => {
+    const world = await open();
+    const frontEnd = world.frontEnd();
+    const left = new AbortController();
+    const first = watchOutcome(frontEnd.call(write(1, 512), left.signal));
+    const other = watchOutcome(frontEnd.call(write(2, 512), new AbortController().signal));
+    await world.clock.tick(10);
+    frontEnd.forget(left.signal);
+    await world.clock.tick(10);
+    expect([first.now(), other.now()]).toEqual(["waits", "waits"]);
+    world.takeover.done();
+    await world.clock.tick(10);
+    expect([first.now(), other.now(), world.ownedLog.lastLsn]).toEqual(["CANCELLED", "done", 1]);
+    expect(await firstByte(world)).toBe(2);
+  });
+
   it("of a stream that has a successor is not carried out, though its end never came (P1)", async () => {
     const world = await open();
     const old = world.halfOpen();

@@ -1,10 +1,11 @@
 /** An owned vDisk: no hangs, no crashes, no dirty bytes, whatever happens below it (P1, P4, P9). */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AntipodeError } from "../../../services/base/errors.ts";
+import { InvariantViolation } from "../../../services/base/assert.ts";
+import { AntipodeError, messageOf } from "../../../services/base/errors.ts";
 import { KIB } from "../../../services/base/units.ts";
 import type { OplogReplica } from "../../../services/stargate/oplog/contracts.ts";
-import { UNDRAINED_BYTES_MAX } from "../../../services/stargate/vdisk/limits.ts";
+import { IO_RETRY_MS, UNDRAINED_BYTES_MAX } from "../../../services/stargate/vdisk/limits.ts";
 import { openVdisk } from "./vdiskWorld.ts";
 import { DISK_A, e, l, recordAt, watchOutcome } from "./world.ts";
 
@@ -100,6 +101,33 @@ describe("a writer that waits for room in the log", () => {
     expect([waits.now(), gaveUp.now(), world.ownedLog.lastLsn]).toEqual(["done", "CANCELLED", 1]);
   });
 
+  it("is told when none comes for as long as requests are tried, and nothing is written (P10)", async () => {
+    let fullBytes = UNDRAINED_BYTES_MAX + 1;
+    const world = await openVdisk((replica) =>
+      Object.assign(Object.create(replica) as OplogReplica, {
+        vdiskId: DISK_A,
+        append: replica.append.bind(replica),
+        room: replica.room.bind(replica),
+        read: replica.read.bind(replica),
+        trim: replica.trim.bind(replica),
+        state: () => ({ ...replica.state(), undrainedBytes: fullBytes }),
+      }),
+    );
+    const write = watchOutcome(world.owned.write(0, new Uint8Array(512)));
+    const zero = watchOutcome(world.owned.zero(0, 512));
+    await world.clock.tick(IO_RETRY_MS - 1000);
+    expect([write.now(), zero.now()]).toEqual(["waits", "waits"]);
+    await world.clock.tick(2000);
+    expect([write.now(), zero.now(), world.ownedLog.lastLsn]).toEqual([
+      "OPLOG_FULL",
+      "OPLOG_FULL",
+      0,
+    ]);
+    fullBytes = 0;
+    await world.run(world.owned.write(0, new Uint8Array(512)));
+    expect(world.ownedLog.lastLsn).toBe(1);
+  });
+
   it("is told when the vDisk is taken over", async () => {
     const world = await openVdisk((replica) =>
       Object.assign(Object.create(replica) as OplogReplica, {
@@ -112,6 +140,29 @@ describe("a writer that waits for room in the log", () => {
     world.owned.depose(gone);
     await world.clock.tick(1000);
     expect(write.now()).toBe("NOT_OWNER");
+  });
+});
+
+describe("a drain that meets a bug", () => {
+  it("ends the process and tells nobody anything more, instead of leaving the vDisk to others", async () => {
+    const world = await openVdisk();
+    world.space.beforeStore = () => Promise.reject(new InvariantViolation("violated: so it is"));
+    await world.run(world.owned.write(0, new Uint8Array(512).fill(1)));
+    const drained = watchOutcome(world.owned.drainAll());
+    await world.clock.tick(1000);
+    expect(world.bugs.map(messageOf)).toEqual(["violated: so it is"]);
+    expect([drained.now(), world.owned.deposed]).toEqual(["waits", false]);
+  });
+
+  it("goes on when what failed is no bug (P9)", async () => {
+    const world = await openVdisk();
+    world.space.beforeStore = () => Promise.reject(new AntipodeError("PEERS_UNAVAILABLE", "away"));
+    await world.run(world.owned.write(0, new Uint8Array(512).fill(1)));
+    const drained = watchOutcome(world.owned.drainAll());
+    await world.clock.tick(1000);
+    world.space.beforeStore = () => Promise.resolve();
+    await world.clock.tick(1000);
+    expect([drained.now(), world.bugs]).toEqual(["done", []]);
   });
 });
 

@@ -12,6 +12,8 @@ import { DISK_A, e } from "./world.ts";
 export interface VdiskTestWorld extends DrainTestWorld {
   readonly owned: OwnedVdisk;
   readonly ownedLog: OwnerLog;
+  /** What was told to end the process. */
+  readonly bugs: readonly unknown[];
 }
 
 /** A vDisk that is its own only peer, at epoch 1. `see` changes what it sees of its replica. */
@@ -21,9 +23,10 @@ export async function openVdisk(
   const world = await openDrain(4 * MIB);
   const { drain, clock, space } = world;
   const replica = see(world.replica);
+  const bugs: unknown[] = [];
   let made: OwnerLog | undefined;
   const owned = new OwnedVdisk({
-    world: { ...drain, logger: createFakeLog() },
+    world: { ...drain, logger: createFakeLog(), onBug: (error) => bugs.push(error) },
     record: {
       id: DISK_A,
       name: "disk",
@@ -55,5 +58,5 @@ export async function openVdisk(
     onDeposed: () => undefined,
   });
   if (made === undefined) throw new Error("the vDisk made no log");
-  return { ...world, clock, space, owned, ownedLog: made };
+  return { ...world, clock, space, owned, ownedLog: made, bugs };
 }
