@@ -120,7 +120,7 @@ function loadOf(
     {
       ...{ pd: PD, generation, site, runId, cgId: CG_ID, basePointId, vdisks, pace, sizesBlocks },
       ...{ seed: prng.uint32(), depth: writers, ioTimeoutMs: IO_TIMEOUT_MS },
-      ...{ readers: pick(prng, [1, 2]), readEveryMs: thinkMs * 2 },
+      ...{ readers: pick(prng, [1, 2, 4]), readEveryMs: thinkMs * 2 },
       targetsOf({ id, name }) {
         // Each disk begins at another CVM, so that most are served through one that does not own them.
         const first = id % members.length;

@@ -17,7 +17,7 @@ import type { SimCvm, SimSite } from "../world/site.ts";
 import type { World } from "../world/world.ts";
 import { driftBy } from "./clocks.ts";
 import { undoAll } from "./injection.ts";
-import { type Cast, ownerOf } from "./roles.ts";
+import { type Cast, copiesOf, epochOf, ownerOf } from "./roles.ts";
 
 /** How a CVM's Stargate is lost. */
 export type Loss = "killed" | CrashMode;
@@ -62,6 +62,21 @@ export class Order {
   takeover(from: SimCvm, limitMs: number): Promise<void> {
     const hasChanged = (): boolean => ownerOf(this.site, this.cast.vdisk) !== from;
     return this.until(siteKeys.owner(this.cast.vdisk), hasChanged, limitMs);
+  }
+
+  /** Until the CVM is not listed as one that has the vDisk's log; at most so long. */
+  removal(of: SimCvm, limitMs: number): Promise<void> {
+    const { vdisk } = this.cast;
+    const isRemoved = (): boolean => !copiesOf(this.site, vdisk).includes(of);
+    return this.until(siteKeys.owner(vdisk), isRemoved, limitMs);
+  }
+
+  /** Until the vDisk's owner record is another one; at most so long. */
+  change(limitMs: number): Promise<void> {
+    const { vdisk } = this.cast;
+    const before = epochOf(this.site, vdisk);
+    const hasChanged = (): boolean => epochOf(this.site, vdisk) !== before;
+    return this.until(siteKeys.owner(vdisk), hasChanged, limitMs);
   }
 
   /** Until the condition holds, which changes below this prefix of etcd; at most so long. */
@@ -144,19 +159,24 @@ export class Order {
   /** Nothing passes between the Stargates of these, in one direction or both. */
   separate(a: SimCvm, others: readonly SimCvm[], direction: Direction): Undo {
     const { network } = this.#world;
-    const lines = others
-      .filter((b) => b !== a)
-      .flatMap((b): (readonly [string, string])[] => {
-        const out = [a.stargate.name, b.stargate.name] as const;
-        const into = [b.stargate.name, a.stargate.name] as const;
-        return direction === "both" ? [out, into] : [direction === "out" ? out : into];
-      });
-    this.#say(`CVM ${a.cvm} cut off from ${others.map(({ cvm }) => cvm).join()}, ${direction}`);
+    const peers = others.filter((b) => b !== a);
+    const lines = peers.flatMap((b): (readonly [string, string])[] => {
+      const out = [a.stargate.name, b.stargate.name] as const;
+      const into = [b.stargate.name, a.stargate.name] as const;
+      return direction === "both" ? [out, into] : [direction === "out" ? out : into];
+    });
+    const names = peers.map(({ cvm }) => cvm).join();
+    this.#say(`CVM ${a.cvm} cut off from ${names}, ${direction}`);
     for (const [from, to] of lines) network.cutOneWay(from, to);
     return this.#undo(() => {
-      this.#say(`CVM ${a.cvm} reaches ${others.map(({ cvm }) => cvm).join()}`);
+      this.#say(`CVM ${a.cvm} reaches ${names}`);
       for (const [from, to] of lines) network.healOneWay(from, to);
     });
+  }
+
+  /** What is open between the Stargates of both breaks. */
+  tear(a: SimCvm, b: SimCvm): void {
+    this.#world.network.tear(a.stargate.name, b.stargate.name);
   }
 
   /** From the other CVMs and from etcd; its clients still reach it. */

@@ -20,6 +20,10 @@ type Steps = (order: Order) => Promise<void>;
 
 /** Longer than a lease of 2 s and everything that a new owner waits for. */
 const TAKEOVER_MS_MAX = 12_000;
+/** A new owner waits for a lease of 1.65 s and has patience for 1.5 s. */
+const REMOVAL_MS_MAX = 5000;
+/** An owner waits 4 s for an answer, and then tries again, which takes 2 s. */
+const CHANGE_MS_MAX = 7000;
 /** Awaits of a takeover. */
 const TAKEOVER_STEPS = 60;
 const DIRECTIONS: readonly Direction[] = ["out", "in", "both", "both"];
@@ -71,8 +75,7 @@ async function peerAwayThenOwnerLost(order: Order): Promise<void> {
   const [heir] = cast.heirs;
   if (prng.below(2) === 0) order.stickExtents(pick(prng, [cast.owner, heir]));
   const comesBack = away(order, heir);
-  // Half of the time it is missed, and perhaps taken off the list.
-  await (prng.below(2) === 0 ? order.pause(30, 900) : order.pause(900, 9000));
+  await missed(order);
   if (prng.below(3) === 0) {
     comesBack();
     await order.pause(0.2, 2000);
@@ -81,8 +84,7 @@ async function peerAwayThenOwnerLost(order: Order): Promise<void> {
   await order.pause(0.2, 1000);
   comesBack();
   await order.takeover(cast.owner, TAKEOVER_MS_MAX);
-  await secondLoss(order);
-  await order.pause(10, 4000);
+  await amidOrAfter(order);
   ownerIsBack();
   await order.pause(10, 2000);
 }
@@ -96,8 +98,7 @@ async function ownerStaleWhileReplaced(order: Order): Promise<void> {
       ? order.freeze(cast.owner.stargate)
       : order.isolate(cast.owner, pick(prng, DIRECTIONS));
   await order.takeover(cast.owner, TAKEOVER_MS_MAX);
-  await order.pause(0.2, 4000);
-  await secondLoss(order);
+  await amidOrAfter(order);
   goesOn();
   await order.pause(100, 4000);
 }
@@ -150,7 +151,7 @@ async function killedInSyncThenAlone(order: Order): Promise<void> {
   const others = copies.filter((copy) => copy !== victim).map((copy) => order.lose(copy));
   order.lose(victim, "lost")();
   await order.takeover(cast.owner, TAKEOVER_MS_MAX);
-  await order.pause(10, 4000);
+  await amidOrAfter(order);
   for (const back of others) back();
   await order.pause(100, 2000);
 }
@@ -165,7 +166,7 @@ async function clocksApartAtTakeover(order: Order): Promise<void> {
   order.jumpWall(cast.owner, pick(prng, [-60, -1, 1, 60]) * MINUTE_MS);
   const goesOn = order.isolate(cast.owner, pick(prng, DIRECTIONS));
   await order.takeover(cast.owner, TAKEOVER_MS_MAX);
-  await order.pause(100, 4000);
+  await amidOrAfter(order);
   goesOn();
   await order.pause(100, 2000);
 }
@@ -183,10 +184,29 @@ async function leaderStaleWhileReplaced(order: Order): Promise<void> {
   await order.pause(100, 1000);
 }
 
+/** A peer is away: for a moment, for so long that it is missed, or until its owner changes the list of peers. */
+async function missed(order: Order): Promise<void> {
+  switch (pick(order.prng, ["moment", "long", "change", "change"] as const)) {
+    case "moment":
+      await order.pause(30, 900);
+      break;
+    case "long":
+      await order.pause(900, 9000);
+      break;
+    case "change":
+      for (let left = 1 + order.prng.below(3); left > 0; left--) await order.change(CHANGE_MS_MAX);
+      await (order.prng.below(2) === 0 ? order.pause(0.1, 10) : order.pause(10, 1000));
+      break;
+  }
+}
+
 /** A peer is out of its owner's reach, one way or another. @returns what brings it back */
 function away(order: Order, peer: SimCvm): () => void {
   const { owner } = order.cast;
-  switch (pick(order.prng, ["cut", "cut", "dead", "frozen", "behind"] as const)) {
+  switch (pick(order.prng, ["cut", "torn", "dead", "dead", "frozen", "behind"] as const)) {
+    case "torn":
+      order.tear(owner, peer);
+      return order.separate(owner, [peer], "both");
     case "cut":
       return order.separate(owner, [peer], pick(order.prng, DIRECTIONS));
     case "dead":
@@ -198,10 +218,29 @@ function away(order: Order, peer: SimCvm): () => void {
   }
 }
 
-/** One time of three, somebody who has just followed a new owner dies as well, or that owner, and is back at once. */
+/**
+ * The takeover is under way: waits until somewhere in its midst, perhaps for another loss, or until the new owner
+ * serves without the old one, and has written a while.
+ */
+async function amidOrAfter(order: Order): Promise<void> {
+  switch (pick(order.prng, ["amid", "after", "after", "after", "loss"] as const)) {
+    case "amid":
+      await order.pause(0.2, 4000);
+      break;
+    case "after":
+      await order.removal(order.cast.owner, REMOVAL_MS_MAX);
+      await order.pause(1, 2000);
+      break;
+    case "loss":
+      await order.pause(0.2, 4000);
+      await secondLoss(order);
+      break;
+  }
+}
+
+/** Somebody who has just followed a new owner dies as well, or that owner, and is back at once. */
 async function secondLoss(order: Order): Promise<void> {
   const { prng, cast, site } = order;
-  if (prng.below(3) > 0) return;
   const owner = ownerOf(site, cast.vdisk);
   const others = [...cast.heirs, ...(owner === undefined ? [] : [owner])];
   const back = order.lose(pick(prng, others));

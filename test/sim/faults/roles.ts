@@ -6,7 +6,7 @@
 
 import { fromUtf8 } from "../../../services/base/bytes.ts";
 import type { Prng } from "../../../services/base/prng.ts";
-import { siteKeys } from "../../../services/base/siteRecords.ts";
+import { type OwnerRecord, siteKeys } from "../../../services/base/siteRecords.ts";
 import {
   fromKeyValue,
   prefixRange,
@@ -42,8 +42,18 @@ export function drawCast(site: SimSite, prng: Prng): Cast | undefined {
 
 /** Who owns the vDisk by now; `undefined` for one that is gone. */
 export function ownerOf(site: SimSite, vdisk: string): SimCvm | undefined {
-  const [entry] = entriesOf(site, siteKeys.owner(vdisk));
-  return entry && cvmOf(site, decodeOwner(entry.value).owner);
+  const record = recordOf(site, vdisk);
+  return record && cvmOf(site, record.owner);
+}
+
+/** Of the owner record: grows with every change of it. */
+export function epochOf(site: SimSite, vdisk: string): number | undefined {
+  return recordOf(site, vdisk)?.epoch;
+}
+
+/** Who is listed as one that has every acknowledged record of the vDisk. */
+export function copiesOf(site: SimSite, vdisk: string): readonly SimCvm[] {
+  return recordOf(site, vdisk)?.peers.flatMap((cvm) => cvmOf(site, cvm) ?? []) ?? [];
 }
 
 /** The CVM whose Cerebro leads: it has had its seat for longest. */
@@ -68,6 +78,11 @@ export function casts(site: SimSite): readonly Cast[] {
     const vdisk = key.slice(siteKeys.owners.length);
     return [{ vdisk, owner: plays, epoch, heirs: [heir, ...others] as const }];
   });
+}
+
+function recordOf(site: SimSite, vdisk: string): OwnerRecord | undefined {
+  const [entry] = entriesOf(site, siteKeys.owner(vdisk));
+  return entry && decodeOwner(entry.value);
 }
 
 function entriesOf({ etcd }: SimSite, prefix: string): readonly KeyValue[] {

@@ -1,7 +1,7 @@
 /**
  * The clients of one branch: the guest's self-verifying writer over all vDisks of a consistency
- * group, and readers beside it that go to any address of a vDisk, so that one that is no longer its
- * owner is asked too. Ports only: the same load runs in virtual time and against real processes.
+ * group, and readers beside it, of which every other one goes to any address of a vDisk and the rest keep
+ * to one each, so that one that is no longer its owner is asked too, whatever it did. Ports only: the same load runs in virtual time and against real processes.
  *
  * Closed loop: each write follows an answer after a while. Open loop: writes are due at random
  * instants whether or not earlier ones were answered, up to the depth; a stall is not hidden.
@@ -59,6 +59,9 @@ export interface LoadPlan extends Omit<Branch, "writes"> {
   readonly ioTimeoutMs: number;
 }
 
+/** Slots that count as written just now. */
+const FRESH_MAX = 8;
+
 type OpenWrite = { -readonly [Key in keyof WriteRecord]: WriteRecord[Key] };
 
 /** Runs once: `start`, then `stop`. */
@@ -71,6 +74,8 @@ export class GroupLoad {
   /** Writes so far that began at a slot: its version. */
   readonly #versions = new Map<string, number>();
   readonly #reads: ReadRecord[] = [];
+  /** Slots of each vDisk whose writes were acknowledged last. */
+  readonly #fresh = new Map<number, number[]>();
   #running: Promise<unknown> = Promise.resolve();
   #acknowledged = 0;
 
@@ -146,6 +151,8 @@ export class GroupLoad {
     }
     record.outcome = "acknowledged";
     this.#acknowledged += 1;
+    const fresh = this.#fresh.get(write.vdiskId) ?? [];
+    this.#fresh.set(write.vdiskId, [...fresh, write.lba].slice(-FRESH_MAX));
   }
 
   #onIssued(write: WriterEvent["write"]): void {
@@ -177,9 +184,10 @@ export class GroupLoad {
       const vdisk = vdisks[prng.below(vdisks.length)];
       if (vdisk === undefined || this.#stop.signal.aborted) break;
       try {
-        const connection = connections.get(vdisk.id) ?? (await this.#dial(vdisk, prng));
+        const connection = connections.get(vdisk.id) ?? (await this.#dial(vdisk, client, prng));
         connections.set(vdisk.id, connection);
-        await this.#read(connection, { client, vdiskId: vdisk.id, lba: prng.below(vdisk.slots) });
+        const lba = this.#drawSlot(vdisk, prng);
+        await this.#read(connection, { client, vdiskId: vdisk.id, lba });
       } catch (error) {
         moments.error(who, "read", error);
         await connections.get(vdisk.id)?.close();
@@ -190,13 +198,21 @@ export class GroupLoad {
     await Promise.all([...connections.values()].map((connection) => connection.close()));
   }
 
-  #dial(vdisk: GroupVdisk, prng: Prng): Promise<NbdClient> {
+  #dial(vdisk: GroupVdisk, client: number, prng: Prng): Promise<NbdClient> {
     const { net, clock } = this.#world;
     const { targetsOf, ioTimeoutMs } = this.#plan;
     const targets = targetsOf(vdisk);
-    const target = targets[prng.below(targets.length)];
+    const keepsToOne = client % 2 === 1;
+    const target = targets[keepsToOne ? client % targets.length : prng.below(targets.length)];
     if (target === undefined) throw new Error(`vDisk ${vdisk.name} has no address`);
     return connectNbd({ net, clock }, target, { ioTimeoutMs, connectTimeoutMs: ioTimeoutMs });
+  }
+
+  /** Any slot, or one that was written just now: an owner that was left behind shows what was there before. */
+  #drawSlot({ id, slots }: GroupVdisk, prng: Prng): number {
+    const fresh = this.#fresh.get(id) ?? [];
+    const isFresh = fresh.length > 0 && prng.below(2) === 0;
+    return (isFresh ? fresh[prng.below(fresh.length)] : undefined) ?? prng.below(slots);
   }
 
   async #read(
