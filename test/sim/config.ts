@@ -148,6 +148,8 @@ export interface SimConfig {
   /** Between an answer and the writer's next write, on average. */
   readonly thinkMs: number;
   readonly linkDelayMs: number;
+  /** Part of the messages between CVMs of one site that are lost and sent again: a cut's orders come apart. */
+  readonly insideLoss: number;
   readonly diskDelayMs: number;
   /** A message to or from etcd takes so long on average; 0 for no time, so that nothing comes between effect and answer. */
   readonly etcdDelayMs: number;
@@ -192,8 +194,9 @@ export function drawConfig(
     writers: 1 + prng.below(4),
     thinkMs: pick(prng, [20, 50, 100]),
     linkDelayMs: pick(prng, [0.5, 5, 40, 150]),
+    // Of generators of their own: fields that are younger than the others change none of them.
+    insideLoss: pick(createPrng(seed ^ 0x1055), [0, 0, 0.005, 0.03]),
     diskDelayMs: pick(prng, [0, 0.1, 1]),
-    // Of a generator of its own: the field is younger than the others, and changes none of them.
     etcdDelayMs: pick(createPrng(seed ^ 0xe7cd), [0, 1, 10]),
     clockSkewMax: pick(prng, [0, 0.0005, 0.02]),
     tightOplog: prng.below(3) === 0,

@@ -102,6 +102,20 @@ export class SitePort implements OperatorPort {
     recorder.count("recovery point deleted");
   }
 
+  /** What an etcd without its data lists says nothing, and a site that is lost does not answer. */
+  async look(site: string): Promise<void> {
+    const { recorder } = this.#options;
+    const asked = recorder.instant();
+    const { listRecoveryPoints } = CerebroService;
+    try {
+      const { recoveryPoints } = await this.#insist(site, listRecoveryPoints, { pd: PD });
+      if (this.#knewNothing(site, asked)) return;
+      recorder.catalogues.push({ site, asked, pointIds: recoveryPoints.map(({ id }) => id) });
+    } catch (error) {
+      recorder.error("operator", "look", error);
+    }
+  }
+
   async activate(site: string, pointId: string): ReturnType<OperatorPort["activate"]> {
     const request = { pd: PD, recoveryPoint: pointId, force: true, requestId: this.#requestId() };
     const { pd, recoveryPoint } = await this.#insist(site, CerebroService.activate, request);

@@ -12,6 +12,9 @@ import type { Pipe } from "./fakeFabric.ts";
 import { FaultSet, type Undo } from "./fakeFault.ts";
 
 const SECOND_MS = 1000;
+/** A sender waits for so long before it sends again what was lost, and up to so many times as long. */
+const RESEND_MS = 200;
+const RESEND_FACTOR_MAX = 4;
 
 /** What a line does to each message. */
 export interface LineShape {
@@ -20,6 +23,8 @@ export interface LineShape {
   readonly jitterMs?: number;
   /** A token bucket for all pipes of the line together. */
   readonly bytesPerSecond?: number;
+  /** Part of the messages that are lost and sent again: they come late, and what follows in their pipe too. */
+  readonly lossShare?: number;
   /** Bytes that may pass at once after a pause; none by default. */
   readonly burstBytes?: number;
 }
@@ -158,6 +163,8 @@ export class FakeLine {
     for (const shape of this.#shapes.all()) {
       delayMs += shape.delayMs ?? 0;
       jitterMs += shape.jitterMs ?? 0;
+      if (shape.lossShare !== undefined && this.#prng.unit() < shape.lossShare)
+        delayMs += RESEND_MS * (1 + (RESEND_FACTOR_MAX - 1) * this.#prng.unit());
       const rate = shape.bytesPerSecond ?? Number.POSITIVE_INFINITY;
       if (rate < (slowest?.bytesPerSecond ?? Number.POSITIVE_INFINITY)) slowest = shape;
     }

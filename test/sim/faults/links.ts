@@ -64,8 +64,18 @@ export const linkInjectors: Readonly<Record<KindOf<"link">, Injector>> = {
 
 export const insideInjectors: Readonly<Record<KindOf<"inside">, Injector>> = {
   cutCvm: (target) => {
-    const others = target.site.cvms.filter((one) => one !== target.cvm);
-    return cutBetween(target, [target.cvm], others, `CVM ${target.cvm.cvm} from the others`);
+    const { cvm, site, prng } = target;
+    const others = site.cvms.filter((one) => one !== cvm);
+    const what = `CVM ${cvm.cvm} from the others`;
+    const cut = cutBetween(target, [cvm], others, what);
+    if (prng.below(2) === 0) return cut;
+    // Its cable is pulled: only clients that stand beside it still reach it.
+    const processes = [cvm.stargate, cvm.cerebro];
+    for (const process of processes) process.cutEtcd(true);
+    return local(target, `${what} and from etcd`, () => {
+      for (const process of processes) process.cutEtcd(false);
+      cut.end();
+    });
   },
   cutPair: (target) => {
     const other = pick(target.prng, target.site.cvms);

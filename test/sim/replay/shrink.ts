@@ -144,6 +144,7 @@ export function simplerCases({ config, schedule }: Case): readonly Case[] {
     })),
     ...lessThan(config.clockSkewMax, [0]).map((clockSkewMax) => ({ clockSkewMax })),
     ...lessThan(config.diskDelayMs, [0]).map((diskDelayMs) => ({ diskDelayMs })),
+    ...lessThan(config.insideLoss, [0]).map((insideLoss) => ({ insideLoss })),
     ...lessThan(config.etcdDelayMs, [0, 1]).map((etcdDelayMs) => ({ etcdDelayMs })),
     ...lessThan(config.linkDelayMs, [0.5]).map((linkDelayMs) => ({ linkDelayMs })),
   ];

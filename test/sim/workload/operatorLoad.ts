@@ -46,6 +46,8 @@ export interface OperatorPort {
     targetSite: string,
   ): Promise<Omit<ToldReplication, "started" | "ended" | "pd" | "pointId">>;
   deletePoint(pointId: string): Promise<void>;
+  /** Lists the points that a site has now, for the record. */
+  look(site: string): Promise<void>;
   /** Makes the domain active at a site from a point, "" for its newest: what it is active from, and since when. */
   activate(
     site: string,
@@ -201,6 +203,7 @@ export class OperatorLoad {
     const point = { id, name, pd, runId, site, requested, taken, vdisks, holds: [] };
     this.live.add(id);
     this.points.push(point);
+    await this.#port.look(site);
     return point;
   }
 
@@ -210,6 +213,7 @@ export class OperatorLoad {
     const ended = told.outcome === "unfinished" ? undefined : this.#world.moments.instant();
     const record = { ...told, pd: this.#plan.branch.pd, pointId, started, ended };
     this.replications.push(record);
+    if (told.outcome === "completed") await this.#port.look(targetSite);
     return record;
   }
 }

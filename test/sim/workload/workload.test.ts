@@ -226,6 +226,7 @@ async function operate(
       const error = new AntipodeError("RECOVERY_POINT_NOT_FOUND", "no such point");
       return content.delete(pointId) ? Promise.resolve() : Promise.reject(error);
     },
+    look: () => Promise.resolve(),
     activate: (_site, pointId) => Promise.resolve({ generation: 2, pointId }),
   };
   const operator = new OperatorLoad({

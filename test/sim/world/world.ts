@@ -45,6 +45,8 @@ export interface WorldPlan {
   readonly sites: readonly SitePlan[];
   /** One way, between any two sites. */
   readonly linkDelayMs: number;
+  /** Part of the messages between hosts of one site that are lost and sent again; none by default. */
+  readonly insideLoss?: number;
   /** Mean of a message to or from an etcd; none by default. */
   readonly etcdDelayMs?: number;
   readonly replicationFactor: number;
@@ -113,7 +115,7 @@ export async function createWorld(plan: WorldPlan): Promise<World> {
     onFailed: (process, error) => failures.push({ process, error }),
   };
   const sites = plan.sites.map((one) => createSite(shared, one));
-  layLines(network, sites, plan.linkDelayMs);
+  layLines(network, sites, plan);
   const outside = network.host(OUTSIDE);
   const site = (name: string): SimSite => {
     const found = sites.find((one) => one.name === name);
@@ -168,12 +170,21 @@ export async function createWorld(plan: WorldPlan): Promise<World> {
   return world;
 }
 
-function layLines(network: FakeNetwork, sites: readonly SimSite[], linkDelayMs: number): void {
+function layLines(
+  network: FakeNetwork,
+  sites: readonly SimSite[],
+  { linkDelayMs, insideLoss = 0 }: WorldPlan,
+): void {
   const hosts = sites.flatMap((one) => one.processes.map(({ name }) => ({ name, site: one.name })));
   for (const [i, a] of hosts.entries()) {
     network.setDelay(a.name, OUTSIDE, INSIDE_DELAY_MS);
-    for (const b of hosts.slice(i + 1))
-      network.setDelay(a.name, b.name, a.site === b.site ? INSIDE_DELAY_MS : linkDelayMs);
+    for (const b of hosts.slice(i + 1)) {
+      const isInside = a.site === b.site;
+      network.setDelay(a.name, b.name, isInside ? INSIDE_DELAY_MS : linkDelayMs);
+      if (!isInside || insideLoss === 0) continue;
+      network.shape(a.name, b.name, { lossShare: insideLoss });
+      network.shape(b.name, a.name, { lossShare: insideLoss });
+    }
   }
 }
 

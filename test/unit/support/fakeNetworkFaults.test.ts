@@ -102,6 +102,21 @@ describe("jitter", () => {
   });
 });
 
+describe("loss", () => {
+  it("sends again what was lost 200 to 800 ms later, and everything arrives once and in order", async () => {
+    const one = await rig();
+    one.network.shape(A, B, { lossShare: 0.5 });
+    const stream = streamOf(one.client);
+    for (let i = 0; i < 20; i++) stream.send(i);
+    await one.clock.tick(199);
+    const early = numbers(one).length;
+    expect(early).toBeLessThan(20);
+    await one.clock.tick(601);
+    expect(numbers(one)).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    expect(one.taken.slice(early).every(({ atMs }) => atMs >= 200)).toBe(true);
+  });
+});
+
 describe("bandwidth", () => {
   it("lets the burst pass at once and the rest at its rate, for all streams of a direction together", async () => {
     const one = await rig();
