@@ -85,7 +85,7 @@ async function capture(
     );
   return ({ vdiskId, lba }) => {
     const image = images.get(vdiskId) ?? new Uint8Array();
-    return Promise.resolve(image.slice(lba * BLOCK_BYTES, (lba + 1) * BLOCK_BYTES));
+    return Promise.resolve(image.subarray(lba * BLOCK_BYTES, (lba + 1) * BLOCK_BYTES));
   };
 }
 

@@ -215,13 +215,26 @@ export class FakeFile {
 
   /** Before bytes change: their sectors are dirty, and what the disk holds of them is kept. */
   #touch(from: number, to: number): void {
-    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < to; sector++) {
-      const wasPhantom = this.#phantom.size > 0 && this.#phantom.delete(sector);
-      if (!wasPhantom && sector * SECTOR_BYTES < this.#durableEnd && !this.#dirty.has(sector))
-        this.#setAside(sector);
+    const first = Math.floor(from / SECTOR_BYTES);
+    // Nothing is kept of what the disk has as zeros: of all that a journal appends.
+    const kept = Math.min(to, this.#durableEnd);
+    if (first * SECTOR_BYTES < kept) this.#setAsideClean(first, Math.ceil(kept / SECTOR_BYTES));
+    for (let sector = first; sector * SECTOR_BYTES < to; sector++) {
+      if (this.#phantom.size > 0) this.#phantom.delete(sector);
       this.#dirty.add(sector);
     }
     this.#dirtyEnd = Math.max(this.#dirtyEnd, to);
+  }
+
+  /** One copy for all of them: a sector that is overwritten has neighbours that are too. */
+  #setAsideClean(first: number, end: number): void {
+    const start = first * SECTOR_BYTES;
+    const copy = this.#cached.slice(start, end * SECTOR_BYTES);
+    for (let sector = first; sector < end; sector++) {
+      if (this.#dirty.has(sector) || this.#phantom.has(sector)) continue;
+      const at = sector * SECTOR_BYTES - start;
+      this.#aside.set(sector, copy.subarray(at, at + SECTOR_BYTES));
+    }
   }
 
   /** Of a sector that is as on the disk. */

@@ -21,6 +21,8 @@ import { ALLOCATION_CONTEXT_ID } from "./handshake.ts";
 import type { NbdRequest } from "./requests.ts";
 
 const SLAB_BYTES = 256 * KIB;
+/** Of a connection that has just begun: many ask little. */
+const FIRST_SLAB_BYTES = 4 * KIB;
 /** Data up to this is copied into the slab; a copy of 16 KiB costs less than a further part. */
 const COPIED_BYTES_MAX = 16 * KIB;
 
@@ -124,7 +126,8 @@ export class NbdReplies {
   #reserve(count: number): number {
     if (this.#end + count > this.#slab.length) {
       this.#seal();
-      this.#slab = new Uint8Array(Math.max(SLAB_BYTES, count));
+      const isFirst = this.#slab.length === 0;
+      this.#slab = new Uint8Array(Math.max(isFirst ? FIRST_SLAB_BYTES : SLAB_BYTES, count));
       this.#view = new DataView(this.#slab.buffer);
       this.#start = 0;
       this.#end = 0;
