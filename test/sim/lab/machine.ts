@@ -55,6 +55,8 @@ export interface SimMachine {
   readonly trace: Trace;
   readonly codec: Codec;
   readonly failures: readonly Failure[];
+  /** Names of the processes that live. */
+  readonly alive: readonly string[];
   /** As somebody has it who works on the machine. */
   readonly world: LabWorld;
   /** Waits for the promise while virtual time passes. */
@@ -110,6 +112,10 @@ class Machine implements SimMachine {
       hostAt: (address) => this.#addresses.hostAt(address),
     });
     this.world = this.#outside();
+  }
+
+  get alive(): readonly string[] {
+    return this.#table.all.map(({ name }) => name);
   }
 
   async wait<T>(work: Promise<T>, limitMs: number): Promise<T> {
