@@ -157,7 +157,7 @@ export interface SimConfig {
   readonly clockSkewMax: number;
   /** Journals that are soon behind and keep nothing in memory. */
   readonly tightOplog: boolean;
-  /** Stargates keep nothing in memory of what they read: every read of stored bytes is one of the disk. */
+  /** Stargates keep nothing in memory of what is stored, log records included: every read is one of the disk. */
   readonly forgetful: boolean;
   readonly rest: RestConfig;
   /** Virtual time with faults. */

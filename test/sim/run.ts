@@ -124,7 +124,10 @@ function sitePlan(config: SimConfig, name: string): Parameters<typeof createWorl
   }));
   return {
     ...{ name, cvms: config.cvms, diskBytes: DISK_BYTES },
-    oplog: config.tightOplog ? TIGHT_OPLOG : {},
+    oplog: {
+      ...(config.tightOplog && TIGHT_OPLOG),
+      ...(config.forgetful && { recentBytesMax: 0 }),
+    },
     ...(config.forgetful && { caches: NO_CACHES }),
     skew: (cvm) => skews[cvm - 1] ?? { offsetMs: 0, rate: 1, wallOffsetMs: () => 0 },
   };

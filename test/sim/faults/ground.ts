@@ -17,11 +17,16 @@ import {
   prefixRange,
 } from "../../../services/platform/adapters/coordinatorRequests.ts";
 import { make, RangeRequest } from "../../../services/platform/wire/etcd.ts";
-import { decodeOwner } from "../../../services/stargate/vdisk/records.ts";
+import { decodeMap, decodeOwner } from "../../../services/stargate/vdisk/records.ts";
 import { createFaultAtlas, type FaultAtlas } from "../../support/fakeFaultAtlas.ts";
 import type { SimCvm, SimSite } from "../world/site.ts";
 import type { World } from "../world/world.ts";
-import { type StoredCopy, type StoredPlace, storedCopies } from "./storedBytes.ts";
+import {
+  type StoredCopy,
+  type StoredEntry,
+  type StoredPlace,
+  storedCopies,
+} from "./storedBytes.ts";
 
 /** Told by a Stargate that has met damage in its oplog. */
 const NOTICES: ReadonlySet<unknown> = new Set(["oplog.damaged", "vdisk.copyDamaged"]);
@@ -89,6 +94,16 @@ export class Ground {
     this.#condemned.add(nameOf(place));
   }
 
+  /** Entries that their vDisk's owner has not drained: whoever drains or takes over reads them. */
+  undrained(entries: readonly StoredEntry[]): readonly StoredEntry[] {
+    const drained = new Map(
+      this.#records(siteKeys.maps).map(({ key, value }) => [key, decodeMap(value).drainedLsn]),
+    );
+    return entries.filter(
+      ({ vdiskId, lsn }) => lsn > (drained.get(siteKeys.map(vdiskId)) ?? Number.POSITIVE_INFINITY),
+    );
+  }
+
   /** Leave to damage the CVM's copy of the oplogs (G2). */
   claimOplog(cvm: SimCvm): OplogClaim | undefined {
     if (this.#claim !== undefined || this.#open > 0) return undefined;
@@ -138,10 +153,15 @@ export class Ground {
   }
 
   #owners(): readonly { readonly key: string; readonly peers: readonly number[] }[] {
-    const { kvs } = this.#site.etcd.core.range(make(RangeRequest, prefixRange(siteKeys.owners)));
-    return kvs
-      .map(fromKeyValue)
-      .map(({ key, value }) => ({ key, peers: decodeOwner(value).peers }));
+    return this.#records(siteKeys.owners).map(({ key, value }) => ({
+      key,
+      peers: decodeOwner(value).peers,
+    }));
+  }
+
+  #records(prefix: string): readonly { readonly key: string; readonly value: Uint8Array }[] {
+    const { kvs } = this.#site.etcd.core.range(make(RangeRequest, prefixRange(prefix)));
+    return kvs.map(fromKeyValue);
   }
 }
 

@@ -16,7 +16,6 @@ import { type Injected, local, nothing, spared, type Target, undoAll } from "./i
 import { type StoredPlace, settledEntries, storedCopies } from "./storedBytes.ts";
 
 const PLACES_MAX = 4;
-const NEWEST_ENTRIES = 8;
 const FINGERPRINT_BYTES = 32;
 
 type Medium = "chunk" | "oplog";
@@ -76,8 +75,9 @@ function damageChunks(target: Target, ground: Ground, lie: Lie): Injected {
 function damageOplog(target: Target, ground: Ground, lie: Lie): Injected {
   const { cvm, prng, site } = target;
   const all = settledEntries(site, cvm);
-  // Most entries are drained and needed no more: the newest ones are.
-  const entries = prng.below(2) === 0 ? all : all.slice(-NEWEST_ENTRIES);
+  // Most entries are drained and needed no more: those that are not are read again.
+  const needed = ground.undrained(all);
+  const entries = prng.below(4) === 0 || needed.length === 0 ? all : needed;
   if (entries.length === 0) return spared(target, "its oplog is empty");
   const claim = ground.claimOplog(cvm);
   if (claim === undefined) return spared(target, "no other copy of the oplog is safe now");

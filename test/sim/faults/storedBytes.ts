@@ -41,6 +41,13 @@ export interface StoredPlace {
   readonly bytes: Uint8Array;
 }
 
+/** An entry of a journal. */
+export interface StoredEntry extends StoredPlace {
+  readonly vdiskId: string;
+  /** Of a record; 0 for what is none. */
+  readonly lsn: number;
+}
+
 export interface StoredCopy extends StoredPlace {
   /** Hexadecimal. */
   readonly fingerprint: string;
@@ -81,7 +88,7 @@ export function storedCopies(site: SimSite, cvm: SimCvm): readonly StoredCopy[] 
  * Entries of the CVM's journal that rot is told from a torn end in: all but those of the newest segment's
  * last batch (oplog/SPEC.md, Limits).
  */
-export function settledEntries(site: SimSite, cvm: SimCvm): readonly StoredPlace[] {
+export function settledEntries(site: SimSite, cvm: SimCvm): readonly StoredEntry[] {
   const identity = `${incarnationOf(site.name)}/${cvm.cvm}`;
   const bySegment = durableFiles(cvm, OPLOG).map(({ path, bytes }) => {
     const sequence = sequenceOf(path.slice(OPLOG.length)) ?? 0;
@@ -99,8 +106,8 @@ export function settledEntries(site: SimSite, cvm: SimCvm): readonly StoredPlace
 function entriesOf(
   { cvm, path, bytes }: { readonly cvm: SimCvm; readonly path: string; readonly bytes: Uint8Array },
   seed: bigint,
-): { readonly places: readonly StoredPlace[]; readonly lastBatch: number } {
-  const places: StoredPlace[] = [];
+): { readonly places: readonly StoredEntry[]; readonly lastBatch: number } {
+  const places: StoredEntry[] = [];
   let lastBatch = 0;
   for (let at = SEGMENT_HEADER_BYTES; at + ENTRY_HEADER_BYTES <= bytes.length; ) {
     const place = { position: at, seed };
@@ -112,7 +119,9 @@ function entriesOf(
       continue;
     }
     lastBatch = Math.max(lastBatch, header.batchStart);
-    places.push({ cvm, path, position: at, bytes: bytes.subarray(at, from + header.dataLength) });
+    const entry = bytes.subarray(at, from + header.dataLength);
+    const { vdiskId, lsn } = header;
+    places.push({ cvm, path, position: at, bytes: entry, vdiskId, lsn });
     at += entryBytes(header.dataLength);
   }
   return { places, lastBatch };
