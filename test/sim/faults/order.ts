@@ -55,7 +55,7 @@ export class Order {
   /** Until then; the length is drawn, short ones as often as long ones. */
   async pause(fromMs: number, toMs: number): Promise<void> {
     const forMs = fromMs * (toMs / fromMs) ** this.prng.unit();
-    await this.#sleep(forMs);
+    await this.#elapse(forMs);
   }
 
   /** Until another CVM is written down as the vDisk's owner than this one; at most so long. */
@@ -109,7 +109,7 @@ export class Order {
     }
   }
 
-  async #sleep(forMs: number): Promise<void> {
+  async #elapse(forMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#world.clock.after(forMs, () => {
         if (!this.#isOver) resolve();
