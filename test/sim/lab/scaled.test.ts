@@ -3,7 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { KIB, MIB } from "../../../services/base/units.ts";
 import { parseScenario } from "../../../services/chaos/index.ts";
-import { scaled } from "./scaled.ts";
+import { parseOptions } from "../replay/options.ts";
+import { SCALE_DEFAULT, scaled } from "./scaled.ts";
 
 const scenario = parseScenario({
   version: 1,
@@ -50,5 +51,26 @@ describe("a scaled scenario", () => {
     const tiny = scaled(scenario, 64);
     expect(tiny.protection[0]?.vdisks.map(({ sizeBytes }) => sizeBytes)).toEqual([MIB, MIB]);
     expect(tiny.workloads[0]?.spanBytes).toBe(256 * KIB);
+  });
+});
+
+describe("the options of a scenario", () => {
+  it("take the scenario's own seed and the default scale where none is given", () => {
+    expect(parseOptions(["--scenario", "s.yaml"])?.scenario).toEqual({
+      file: "s.yaml",
+      seed: undefined,
+      scale: SCALE_DEFAULT,
+    });
+    const given = parseOptions(["--scenario", "s.yaml", "--seed", "7", "--scale", "1"]);
+    expect(given?.scenario).toEqual({ file: "s.yaml", seed: 7, scale: 1 });
+  });
+
+  it.each([
+    [["--scale", "2"], "--scale is for --scenario"],
+    [["--scenario", "s.yaml", "--scale", "0"], "--scale takes 1 to 64"],
+    [["--scenario", "s.yaml", "--seeds", "3"], "--seeds does not go with --scenario"],
+    [["--scenario", "s.yaml", "--keep"], "--keep does not go with --scenario"],
+  ])("refuse %j (P10)", (args, message) => {
+    expect(() => parseOptions(args)).toThrow(message);
   });
 });
