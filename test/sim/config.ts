@@ -221,16 +221,21 @@ function youngGroups(seed: number): GroupPrngs {
   return { ordered: createPrng(seed ^ 0x0bde5), moment: createPrng(seed ^ 0x30e47) };
 }
 
-/** Half of the groups, of each half of its kinds; one run in ten is calm. */
+/**
+ * Half of the groups, of each half of its kinds; one run in ten is calm. A third of the runs that have orders have
+ * nothing else: whatever strikes meanwhile ruins most of them.
+ */
 function drawFaults(prng: Prng, young: GroupPrngs): readonly FaultKind[] {
   if (prng.below(10) === 0) return [];
-  return keysOf(faultGroups).flatMap((group) => {
+  const drawn = keysOf(faultGroups).flatMap((group) => {
     const draws = young[group] ?? prng;
     const isOn = draws.below(2) === 0;
     return (Object.keys(faultGroups[group]) as FaultKind[]).filter(
       () => draws.below(2) === 0 && isOn,
     );
   });
+  const orders = drawn.filter((kind) => kind in faultGroups.ordered);
+  return orders.length > 0 && young.ordered?.below(3) === 0 ? orders : drawn;
 }
 
 /** Of each of these groups half of its kinds, and one at least. */

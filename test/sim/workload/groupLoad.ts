@@ -1,7 +1,8 @@
 /**
  * The clients of one branch: the guest's self-verifying writer over all vDisks of a consistency
  * group, and readers beside it, of which every other one goes to any address of a vDisk and the rest keep
- * to one each, so that one that is no longer its owner is asked too, whatever it did. Ports only: the same load runs in virtual time and against real processes.
+ * to one each, so that one that is no longer its owner is asked too. Ports only: the same load runs in virtual
+ * time and against real processes.
  *
  * Closed loop: each write follows an answer after a while. Open loop: writes are due at random
  * instants whether or not earlier ones were answered, up to the depth; a stall is not hidden.
