@@ -36,5 +36,6 @@ export interface Hasher {
 export interface Signer {
   generate(): { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array };
   sign(privateKey: Uint8Array, message: Uint8Array): Uint8Array;
+  /** False also when the key is none. */
   verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
 }

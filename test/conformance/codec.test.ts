@@ -115,5 +115,8 @@ describe("codec", () => {
     expect(signer.verify(mine.publicKey, utf8("r00t"), signature)).toBe(false);
     expect(signer.verify(other.publicKey, utf8("root"), signature)).toBe(false);
     expect(signer.verify(mine.publicKey, utf8("root"), signature.slice(1))).toBe(false);
+    // Bytes of another site that are no key, or a key of another kind, sign nothing (P10).
+    for (const key of [new Uint8Array(0), Uint8Array.of(1, 2, 3), mine.privateKey])
+      expect(signer.verify(key, utf8("root"), signature)).toBe(false);
   });
 });

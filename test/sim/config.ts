@@ -21,6 +21,8 @@ export const faultGroups = {
     powerLossCvm: "F3",
     powerLossSite: "F4",
     killSite: "F23",
+    leaderLostInPhase: "F1",
+    leaderFrozenInPhase: "F2",
   },
   moment: {
     powerLossAtRoot: "F3",
@@ -59,6 +61,7 @@ export const faultGroups = {
     wipeEtcd: "F15",
     loseEtcdAnswers: "F15",
     ambiguousEtcd: "F15",
+    stormEtcd: "F14",
     blindWatches: "F15",
     slowWatches: "F15",
     compactEtcd: "F15",

@@ -18,6 +18,7 @@ import { insideInjectors, linkInjectors } from "./faults/links.ts";
 import { mediaInjectors } from "./faults/media.ts";
 import { momentInjectors } from "./faults/moments.ts";
 import { aimed, injectOrder } from "./faults/ordered.ts";
+import { phaseInjectors } from "./faults/phases.ts";
 import { processInjectors } from "./faults/processes.ts";
 import type { SimSite } from "./world/site.ts";
 import type { World } from "./world/world.ts";
@@ -27,6 +28,7 @@ const injectors: Readonly<
 > = {
   ...processInjectors,
   ...momentInjectors,
+  ...phaseInjectors,
   ...diskInjectors,
   ...clockInjectors,
   ...etcdInjectors,
@@ -38,6 +40,8 @@ const injectors: Readonly<
 const HARMLESS: ReadonlySet<string> = new Set<FaultKind>([
   ...keysOf(faultGroups.clock),
   ...keysOf(faultGroups.link).filter((kind) => !kind.startsWith("lose")),
+  // Leaders of Cerebro: no oplog is theirs.
+  ...keysOf(phaseInjectors),
 ]);
 /** Strike the target's CVM and no other one. */
 const OF_ONE_CVM: ReadonlySet<string> = new Set<FaultKind>([

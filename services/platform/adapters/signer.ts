@@ -18,12 +18,19 @@ export function createSigner(): Signer {
       asBytes(
         crypto.sign(null, message, { key: asBuffer(privateKey), type: "pkcs8", format: "der" }),
       ),
-    verify: (publicKey, message, signature) =>
-      crypto.verify(
-        null,
-        message,
-        { key: asBuffer(publicKey), type: "spki", format: "der" },
-        signature,
-      ),
+    verify(publicKey, message, signature) {
+      const key = publicKeyOf(publicKey);
+      return key !== undefined && crypto.verify(null, message, key, signature);
+    },
   };
+}
+
+/** `undefined` for bytes that are no Ed25519 key: they come from another site. */
+function publicKeyOf(bytes: Uint8Array): crypto.KeyObject | undefined {
+  try {
+    const key = crypto.createPublicKey({ key: asBuffer(bytes), type: "spki", format: "der" });
+    return key.asymmetricKeyType === "ed25519" ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }

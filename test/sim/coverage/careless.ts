@@ -12,6 +12,8 @@ import { pick, type SimConfig } from "../config.ts";
 import type { Recorder } from "../record.ts";
 import { seedOf } from "../world/site.ts";
 import type { World } from "../world/world.ts";
+import { forgedAsks, wrongForwards } from "./forgedAsks.ts";
+import { fickleAsks, wrongAbroad } from "./oddAsks.ts";
 import { type Asked, ownThings, type WrongAsk, wrongAnywhere, wrongAtHome } from "./wrongAsks.ts";
 
 const EVERY_MS = 300;
@@ -30,6 +32,11 @@ export interface WrongAsks {
   readonly atHome: readonly WrongAsk[];
 }
 
+export const allWrongAsks: WrongAsks = {
+  anywhere: [...wrongAnywhere, ...forgedAsks],
+  atHome: [...wrongAtHome, ...wrongAbroad, ...fickleAsks, ...wrongForwards],
+};
+
 export class CarelessUser {
   readonly #world: World;
   readonly #recorder: Recorder;
@@ -44,7 +51,7 @@ export class CarelessUser {
   constructor(
     { seed }: Pick<SimConfig, "seed">,
     { world, recorder }: { readonly world: World; readonly recorder: Recorder },
-    asks: WrongAsks = { anywhere: wrongAnywhere, atHome: wrongAtHome },
+    asks: WrongAsks = allWrongAsks,
   ) {
     this.#asks = asks;
     this.#world = world;
@@ -133,6 +140,7 @@ export class CarelessUser {
       world: this.#world,
       member: pick(this.#prng, site.members),
       requestId: `careless-${this.#requests}`,
+      prng: this.#prng,
     };
   }
 

@@ -48,6 +48,42 @@ export const unreachable: readonly Unreachable[] = [
     why: "made by genesis, lab, drill and benchmarks, which are no part of a simulated world",
   },
   {
+    what: [`${CELL}nbd bytes ended`],
+    why: "a handshake that has ended is not asked any more: what comes then belongs to the transmission (nbd/session.ts)",
+  },
+  {
+    what: codes("CVM_NOT_FOUND"),
+    why: "made by lab and command line; all CVMs of a simulated site are in its configuration",
+  },
+  {
+    what: codes("IO_FAILED"),
+    why: "made for NBD servers that say nothing but an errno; ours says its code before the text",
+  },
+  {
+    what: codes("COORDINATOR_CORRUPT"),
+    why: "a simulated etcd is the embedded server's core without its log, and holds what antipode wrote; etcdProcess.test.ts damages a log, records.test.ts a record",
+  },
+  {
+    what: codes("COORDINATOR_BEHIND"),
+    why: "an etcd that lost its data is put back as it was then, and nothing could drain without it; etcdLoss.test.ts puts an older one back",
+  },
+  {
+    what: codes("CHUNK_NOT_FOUND"),
+    why: "no fault takes the last good copy of a chunk (faults/ground.ts, G1); chunkSpace.test.ts and ship.test.ts do",
+  },
+  {
+    what: codes("FINGERPRINT_MISMATCH"),
+    why: "simulated lines carry what they were given, and a rotten chunk fails its checksum first; receive.test.ts and ship.test.ts send other bytes",
+  },
+  {
+    what: codes("FORMAT_UNSUPPORTED"),
+    why: "a simulated world runs one version; recovery.test.ts of oplog, extents and etcd read files of another",
+  },
+  {
+    what: codes("INTERNAL"),
+    why: "made for what nobody foresaw: a run that makes one has found a bug, and fails because it stands here",
+  },
+  {
     what: codes("OPLOG_FULL"),
     why: "half a GiB of one vDisk that does not drain for a minute, more than is written in a run; ownedVdisk.test.ts fills it",
   },

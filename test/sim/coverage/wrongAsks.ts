@@ -4,6 +4,7 @@
  */
 
 import type { ErrorCode } from "../../../services/base/errors.ts";
+import type { Prng } from "../../../services/base/prng.ts";
 import type { MemberConfig } from "../../../services/base/siteConfig.ts";
 import { MIB } from "../../../services/base/units.ts";
 import type { Method } from "../../../services/base/wire.ts";
@@ -18,6 +19,8 @@ export interface Asked {
   readonly member: MemberConfig;
   /** No other request of the run has it. */
   readonly requestId: string;
+  /** For what is drawn within a request. */
+  readonly prng: Prng;
 }
 
 export interface WrongAsk {
@@ -34,35 +37,35 @@ export interface WrongAsk {
 
 /** What `ownThings` makes, and nobody else in a run. */
 const BOX = "oddbox";
-const DISK = "odd";
-const PD = "oddpd";
+export const DISK = "odd";
+export const PD = "oddpd";
 const EMPTY_PD = "emptypd";
-const POINT = "oddpoint";
-const NOWHERE = "nowhere";
+export const POINT = "oddpoint";
+export const NOWHERE = "nowhere";
 const BAD_NAME = "7 of 9!";
 /** A CVM whose watches are blind learns of a new thing by its next poll. */
 const NOT_SEEN_YET: readonly ErrorCode[] = ["VDISK_NOT_FOUND", "RECOVERY_POINT_NOT_FOUND"];
-const CALL_MS = 5000;
+export const CALL_MS = 5000;
 const SECTOR_BYTES = 512;
 
 const vdisk = { name: DISK, container: BOX, sizeBytes: MIB, root: "", source: "" };
 const box = { name: BOX, replicationFactor: 1, compression: true };
 
-const stargate =
+export const stargate =
   <Q, A>(method: Method<Q, A, "unary">, request: Q) =>
   ({ world, member }: Asked): Promise<unknown> =>
     world.call(member.stargate, method, request, CALL_MS);
-const cerebro =
+export const cerebro =
   <Q, A>(method: Method<Q, A, "unary">, requestOf: (asked: Asked) => Q) =>
   (asked: Asked): Promise<unknown> =>
     asked.world.call(asked.member.cerebro, method, requestOf(asked), CALL_MS);
-const wrong = (
+export const wrong = (
   what: string,
   codes: readonly ErrorCode[],
   ask: (asked: Asked) => Promise<unknown>,
 ): WrongAsk => ({ what, codes, ask });
 
-const wrongDeletion = (...parts: Parameters<typeof wrong>): WrongAsk => ({
+export const wrongDeletion = (...parts: Parameters<typeof wrong>): WrongAsk => ({
   ...wrong(...parts),
   mayBeDone: true,
 });
@@ -247,6 +250,17 @@ async function onDisk(
   }
 }
 
+/** A CVM of the first other site. */
+export function abroadOf({ world, member }: Asked): {
+  readonly site: string;
+  readonly member: MemberConfig;
+} {
+  const other = world.sites.find(({ members }) => !members.includes(member));
+  const [first] = other?.members ?? [];
+  if (other === undefined || first === undefined) throw new Error("there is another site");
+  return { site: other.name, member: first };
+}
+
 /** Makes the things that `wrongAtHome` needs, one after the other; each may be asked for again. */
 export const ownThings: readonly ((asked: Asked) => Promise<unknown>)[] = [
   stargate(VdiskService.createContainer, box),
@@ -255,4 +269,7 @@ export const ownThings: readonly ((asked: Asked) => Promise<unknown>)[] = [
   cerebro(CerebroService.createPd, () => ({ name: EMPTY_PD, requestId: "odd-empty" })),
   cerebro(CerebroService.protect, () => ({ pd: PD, group: "", vdisks: [DISK] })),
   cerebro(CerebroService.snapshot, () => ({ pd: PD, name: POINT, requestId: "odd-point" })),
+  cerebro(CerebroService.replicate, (asked) => ({
+    ...{ pd: PD, recoveryPoint: POINT, remote: abroadOf(asked).site, requestId: "odd-abroad" },
+  })),
 ];

@@ -1,14 +1,22 @@
 /**
- * Faults of a site's etcd (F13 to F16, F18): away, frozen and thawed, leases that end early or late,
+ * Faults of a site's etcd (F13 to F16, F18): away, frozen and thawed, leases that end early or late, answers that
+ * are slow and overtake each other,
  * transactions of unknown outcome, watches that are blind, late or compacted away; wiped, and put back
  * from a backup of that moment. An etcd that comes back older than it was: aftermath.ts.
  */
 
+import type { Timer } from "../../../services/platform/clock.ts";
 import type { MemoryEtcd } from "../../support/memoryCoordinator.ts";
 import { type KindOf, pick } from "../config.ts";
-import { type Injector, local, nothing, spared } from "./injection.ts";
+import { type Injected, type Injector, local, nothing, spared, type Target } from "./injection.ts";
 
 const LOST_MAX = 3;
+/** On average: several times as long for some, which is still before their callers give up. */
+const STORM_MEANS_MS = [30, 60, 120];
+/** Between two times at which leases end. */
+const STORM_PAUSE_MS_MIN = 50;
+const STORM_PAUSE_MS_MORE = 700;
+const stormy = new WeakSet<MemoryEtcd>();
 /** A second wipe would have nothing to back up, and the end of the first one would be undone. */
 const wiped = new WeakSet<MemoryEtcd>();
 
@@ -57,6 +65,7 @@ export const etcdInjectors: Readonly<Record<KindOf<"etcd">, Injector>> = {
       connection?.blindWatches(false);
     });
   },
+  stormEtcd,
   slowWatches: (target) => {
     const delayMs = pick(target.prng, [50, 500, 3000]);
     return local(target, `by ${delayMs} ms`, target.site.etcd.slowWatches(delayMs));
@@ -82,3 +91,31 @@ export const etcdInjectors: Readonly<Record<KindOf<"etcd">, Injector>> = {
     });
   },
 };
+
+/**
+ * Its answers are slow and overtake each other, and leases end again and again meanwhile: what a candidate hears
+ * is about a seat that it had some seats ago.
+ */
+function stormEtcd(target: Target): Injected {
+  const { site, world, prng } = target;
+  const { etcd, etcdJourney } = site;
+  const beforeMs = etcdJourney.meanMs;
+  if (beforeMs === 0) return spared(target, "its messages take no time");
+  if (stormy.has(etcd)) return spared(target, "it is stormy already");
+  stormy.add(etcd);
+  const meanMs = pick(prng, STORM_MEANS_MS);
+  etcdJourney.meanMs = meanMs;
+  let timer: Timer | undefined;
+  const strike = (): void => {
+    timer = world.clock.after(STORM_PAUSE_MS_MIN + prng.unit() * STORM_PAUSE_MS_MORE, () => {
+      etcd.expireEarly(prng);
+      strike();
+    });
+  };
+  strike();
+  return local(target, `messages take ${meanMs} ms`, () => {
+    timer?.cancel();
+    etcdJourney.meanMs = beforeMs;
+    stormy.delete(etcd);
+  });
+}

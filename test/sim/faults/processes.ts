@@ -3,6 +3,7 @@
 import type { CrashMode } from "../../support/fakeFile.ts";
 import { type KindOf, pick } from "../config.ts";
 import { type Injected, type Injector, local, type Target } from "./injection.ts";
+import type { PhaseKind } from "./phases.ts";
 
 /** How far ahead an await is chosen at which a process is killed or frozen. */
 const STEPS_MAX = 400;
@@ -18,7 +19,7 @@ const CRASH_MODES: readonly CrashMode[] = [
   "newest",
 ];
 
-export const processInjectors: Readonly<Record<KindOf<"process">, Injector>> = {
+export const processInjectors: Readonly<Record<Exclude<KindOf<"process">, PhaseKind>, Injector>> = {
   killProcess: (target) => {
     target.process.kill();
     return local(target, target.process.name, () => {

@@ -90,6 +90,8 @@ export interface SimCvm {
 export interface SimSite {
   readonly name: string;
   readonly etcd: MemoryEtcd;
+  /** How long a message to or from it takes on average, which may change; 0: never any time. */
+  readonly etcdJourney: { meanMs: number };
   readonly members: readonly MemberConfig[];
   readonly cvms: readonly SimCvm[];
   /** All processes. */
@@ -120,6 +122,7 @@ export function createSite(shared: SharedWorld, plan: SitePlan): SimSite {
   return {
     name: plan.name,
     etcd,
+    etcdJourney: journey,
     members,
     cvms,
     processes,
