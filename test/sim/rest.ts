@@ -18,7 +18,7 @@ import { type SimCvm, type SimSite, seedOf } from "./world/site.ts";
 const READY_MS_MAX = 60_000;
 /** A repair is one write to another CVM. */
 const MEND_MS_MAX = 10_000;
-const POLL_MS = 100;
+const POLL_MS = 500;
 /** In one of so many rests disks rot before power fails. */
 const ROT_FIRST_EVERY = 4;
 const CRASH_MODES: readonly CrashMode[] = ["lost", "kept", "random", "tornTail"];
