@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseSoak } from "../../services/report/index.ts";
-import { LabCli, processesWith } from "./labCli.ts";
+import { LabCli, processesWith, until } from "./labCli.ts";
 
 const scenario = {
   version: 1,
@@ -73,6 +73,16 @@ describe("soak", () => {
     expect(parseSoak(JSON.parse(readFileSync(join(report, "soak.json"), "utf8")))).toEqual(found);
     expect(readdirSync(tmp)).toEqual([]);
     expect(processesWith(`${tmp}/`)).toEqual([]);
+  });
+
+  it("ends what it began when it is interrupted, and leaves nothing", async () => {
+    const soak = cli.start("chaos", "soak", join(library, "good.yaml"), "--times", "9");
+    const ended = new Promise((resolve) => soak.once("close", resolve));
+    await until(() => processesWith(`${tmp}/`).length > 1, 60_000, "a lab of a run starts");
+    soak.kill("SIGINT");
+    expect(await ended).toBe(130);
+    expect(processesWith(`${tmp}/`)).toEqual([]);
+    expect(readdirSync(tmp)).toEqual([]);
   });
 
   it("stops at the first bad run, and keeps its report, lab and logs", async () => {

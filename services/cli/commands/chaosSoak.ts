@@ -166,7 +166,9 @@ async function runStep(plan: SoakPlan, step: SoakStep, number: number): Promise<
     (one) => isGood || one.startsWith("process "),
   );
   const ok = isGood && leaks.length === 0;
-  if (ok) for (const folder of [report, place]) await rm(folder, { recursive: true, force: true });
+  // Of a run that was interrupted there is nothing to look at.
+  if (ok || context.signal.aborted)
+    for (const folder of [report, place]) await rm(folder, { recursive: true, force: true });
   const audits = (result?.audits ?? []).filter((one) => one.of === "source");
   const sum = (all: readonly number[]): number => all.reduce((total, one) => total + one, 0);
   return {
