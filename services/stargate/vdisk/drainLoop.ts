@@ -50,7 +50,7 @@ export interface DrainLoop {
   stop(): void;
 }
 
-export interface DrainLoopOptions {
+interface DrainLoopOptions {
   readonly world: DrainWorld;
   readonly clock: Clock;
   readonly logger: Log;

@@ -51,7 +51,7 @@ const SECTOR_BYTES = 512;
 const vdisk = { name: DISK, container: BOX, sizeBytes: MIB, root: "", source: "" };
 const box = { name: BOX, replicationFactor: 1, compression: true };
 
-export const stargate =
+const stargate =
   <Q, A>(method: Method<Q, A, "unary">, request: Q) =>
   ({ world, member }: Asked): Promise<unknown> =>
     world.call(member.stargate, method, request, CALL_MS);
@@ -65,7 +65,7 @@ export const wrong = (
   ask: (asked: Asked) => Promise<unknown>,
 ): WrongAsk => ({ what, codes, ask });
 
-export const wrongDeletion = (...parts: Parameters<typeof wrong>): WrongAsk => ({
+const wrongDeletion = (...parts: Parameters<typeof wrong>): WrongAsk => ({
   ...wrong(...parts),
   mayBeDone: true,
 });
