@@ -59,8 +59,10 @@ export class ServiceFaults {
         "SIGCONT is no fault: heal, or kill without lease",
       );
     const kind = signal === "SIGSTOP" ? "frozen" : "dead";
-    return this.leases.hold(lease, faultsOf(ids, kind), () =>
-      this.#hands.supervisor.kill(ids, signal, kind === "dead" ? "stayDead" : "restart"),
+    return this.leases.hold(
+      lease,
+      () => faultsOf(ids, kind),
+      () => this.#hands.supervisor.kill(ids, signal, kind === "dead" ? "stayDead" : "restart"),
     );
   }
 
@@ -71,9 +73,13 @@ export class ServiceFaults {
   async breakDisks(lease: Lease, ids: readonly string[], fault: DiskFault): Promise<void> {
     const { disks } = this.#hands;
     disks.require(ids);
-    await this.leases.hold(lease, faultsOf(ids, "disk"), async () => {
-      for (const id of ids) await disks.order(id, fault);
-    });
+    await this.leases.hold(
+      lease,
+      () => faultsOf(ids, "disk"),
+      async () => {
+        for (const id of ids) await disks.order(id, fault);
+      },
+    );
   }
 
   close(): void {

@@ -81,15 +81,17 @@ export class FaultLeases<F extends object> {
 
   /**
    * Keeps the faults, then does them.
+   * @param tell what to break, and how it is now; called when the orders before this one are done, which may
+   *   have healed it
    * @param inject does them; when it throws, what was not held before is undone
    * @throws AntipodeError `INVALID_ARGUMENT` for a wrong lease; what `inject` throws
    */
-  hold<T>(lease: Lease, faults: readonly F[], inject: () => Promise<T>): Promise<T> {
+  hold<T>(lease: Lease, tell: () => readonly F[], inject: () => Promise<T>): Promise<T> {
     checkLease(lease);
     return this.#order(async () => {
       const untilMs = this.#world.clock.now() + lease.ttlMs;
       const added: string[] = [];
-      for (const fault of faults) {
+      for (const fault of tell()) {
         const key = this.#kind.keyOf(fault);
         const before = this.#held.get(key);
         if (before === undefined) added.push(key);

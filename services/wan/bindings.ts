@@ -28,13 +28,16 @@ export function wanBindings(wan: Wan, faults: FaultLeases<LinkFault>): readonly 
     serveUnary(
       WanService.injectFault,
       async ({ lease, links, latencyMs, jitterMs, bitsPerSecond, cut }) => ({
-        links: await faults.hold(leaseOf(lease), faultsOf(wan, links), () =>
-          wan.change(links, (settings) => ({
-            latencyMs: latencyMs ?? settings.latencyMs,
-            jitterMs: jitterMs ?? settings.jitterMs,
-            bitsPerSecond: bitsPerSecond ?? settings.bitsPerSecond,
-            cut: cut ?? settings.cut,
-          })),
+        links: await faults.hold(
+          leaseOf(lease),
+          () => faultsOf(wan, links),
+          () =>
+            wan.change(links, (settings) => ({
+              latencyMs: latencyMs ?? settings.latencyMs,
+              jitterMs: jitterMs ?? settings.jitterMs,
+              bitsPerSecond: bitsPerSecond ?? settings.bitsPerSecond,
+              cut: cut ?? settings.cut,
+            })),
         ),
       }),
     ),

@@ -7,7 +7,7 @@ import type { EtcdCore } from "../../services/etcd/index.ts";
 import { inRange, type KeyRange } from "../../services/etcd/keys.ts";
 import { byRevision } from "../../services/platform/adapters/coordinatorRequests.ts";
 import type { Clock } from "../../services/platform/clock.ts";
-import type { WatchHandlers } from "../../services/platform/coordinator.ts";
+import type { WatchEvent, WatchHandlers } from "../../services/platform/coordinator.ts";
 import type { Event } from "../../services/platform/wire/etcd.ts";
 import type { EtcdServerFaults } from "./fakeEtcdFaults.ts";
 import { type EtcdJourney, journeyMs } from "./fakeEtcdJourney.ts";
@@ -73,7 +73,11 @@ export function deliver({ core, faults, watches }: WatchedStore, watch: OpenWatc
           prevKv: undefined,
         }),
       );
-    for (const group of byRevision(events, 0))
-      if (!watch.cancelled) watch.handlers.onEvents(group.events, group.revision);
+    for (const group of byRevision(events, 0)) tell(watch, group.events, group.revision);
   }
+}
+
+/** A watch can be cancelled by what it is told. */
+function tell(watch: OpenWatch, events: readonly WatchEvent[], revision: number): void {
+  if (!watch.cancelled) watch.handlers.onEvents(events, revision);
 }

@@ -137,7 +137,8 @@ async function copiesFor(site: Site, container: string, wish: number): Promise<n
 /**
  * Writes a recovery point of another site: only if the site that it names has signed it and every
  * root is here with all copies. Idempotent.
- * @throws AntipodeError `SIGNATURE_INVALID`, `RECOVERY_POINT_INCOMPLETE`, `PD_ALREADY_ACTIVE`, `STALE_EPOCH`
+ * @throws AntipodeError `SIGNATURE_INVALID`, `RECOVERY_POINT_INCOMPLETE`, `PD_ALREADY_ACTIVE`, `STALE_EPOCH`,
+ * `COORDINATOR_CONFLICT`
  */
 export async function onRecordRecoveryPoint(
   site: Site,
@@ -148,7 +149,7 @@ export async function onRecordRecoveryPoint(
   if (point === undefined || !/^[0-9a-f]{32}$/.test(point.id))
     throw new AntipodeError("MESSAGE_INVALID", "a recovery point to record is missing or nameless");
   await keepEpoch(site, term, request.sender);
-  await checkSignature(site, point);
+  await checkSignature(site, point, request.sender);
   await checkRoots(site, point, request);
   return await retryConflicts(`the protection domain ${point.protectionDomain}`, () =>
     writePoint(site, term, point, request),
@@ -156,8 +157,19 @@ export async function onRecordRecoveryPoint(
 }
 
 /** Recovery points are passed on as they are: the key is that of the site where it was cut. */
-async function checkSignature(site: Site, point: RecoveryPointRecord): Promise<void> {
+async function checkSignature(
+  site: Site,
+  point: RecoveryPointRecord,
+  sender: Sender | undefined,
+): Promise<void> {
   const peer = await readPeer(site.coordinator, point.sourceSite);
+  // It was pinned a moment ago: etcd has lost it since, which says nothing of the point. It is sent again.
+  if (peer === undefined && point.sourceSite === sender?.site)
+    throw new AntipodeError(
+      "COORDINATOR_CONFLICT",
+      `what was known of the site ${point.sourceSite} went away while its recovery point came in`,
+      { recoveryPoint: point.id, site: point.sourceSite },
+    );
   const own = point.sourceSite === site.config.site;
   const valid = own
     ? (await readRecord(site.coordinator, siteKeys.recoveryPoint(point.id))) !== undefined

@@ -34,6 +34,8 @@ import { checkSourceUnharmed } from "./sourceUnharmed.ts";
 
 const RUNS = 15;
 const SEED = 20261120;
+/** As many as judge a run. */
+const CHECKERS = 12;
 /** Wide: the model draws latencies as it likes; the planted ones are wider. */
 const writes = { latencyMsMax: 100_000, medianFactorMax: 20, settleMs: 100 };
 
@@ -120,14 +122,14 @@ describe("the judge", () => {
       convergences: [],
     };
     const verdicts = await judgeRun(nothing, { writes });
-    expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(11).fill("vacuous"));
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array(CHECKERS).fill("vacuous"));
   });
 
   it("gives the same verdicts for the same seed, one for each checker", async () => {
     const judge = (): Promise<readonly Verdict[]> => judgeRun(modelRun(7), { writes });
     const verdicts = await judge();
     expect(await judge()).toEqual(verdicts);
-    expect(new Set(verdicts.map(({ name }) => name)).size).toBe(11);
+    expect(new Set(verdicts.map(({ name }) => name)).size).toBe(CHECKERS);
   });
 
   it("shows nothing of P5 and P7 when nothing was interrupted and no medium lied", async () => {

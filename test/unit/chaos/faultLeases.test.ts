@@ -40,10 +40,14 @@ function createWorld() {
   const open = (): Promise<FaultLeases<Value>> =>
     FaultLeases.open({ clock, disk, log: createFakeLog() }, kind);
   const spoil = (leases: FaultLeases<Value>, name: string, to: number, lease = LEASE) =>
-    leases.hold(lease, [{ name, was: values.get(name) ?? 0 }], () => {
-      values.set(name, to);
-      return Promise.resolve(to);
-    });
+    leases.hold(
+      lease,
+      () => [{ name, was: values.get(name) ?? 0 }],
+      () => {
+        values.set(name, to);
+        return Promise.resolve(to);
+      },
+    );
   return { clock, values, failing, open, spoil };
 }
 
@@ -77,6 +81,18 @@ describe("faults with a lease", () => {
     const leases = await open();
     await spoil(leases, "a", 10);
     await spoil(leases, "a", 11);
+    await clock.tick(5001);
+    expect(values.get("a")).toBe(1);
+  });
+
+  it("go back to what was before them also when they were asked for while others were healed", async () => {
+    const { clock, values, open, spoil } = createWorld();
+    const leases = await open();
+    await spoil(leases, "a", 10);
+    const healing = leases.heal("run-1");
+    const again = spoil(leases, "a", 11);
+    await Promise.all([healing, again]);
+    expect(values.get("a")).toBe(11);
     await clock.tick(5001);
     expect(values.get("a")).toBe(1);
   });
@@ -120,10 +136,14 @@ describe("faults with a lease", () => {
   it("are undone when injecting them failed half-way", async () => {
     const { values, open } = createWorld();
     const leases = await open();
-    const work = leases.hold(LEASE, [{ name: "a", was: 1 }], () => {
-      values.set("a", 10);
-      return Promise.reject(new Error("half-way"));
-    });
+    const work = leases.hold(
+      LEASE,
+      () => [{ name: "a", was: 1 }],
+      () => {
+        values.set("a", 10);
+        return Promise.reject(new Error("half-way"));
+      },
+    );
     await expect(work).rejects.toThrow("half-way");
     expect(values.get("a")).toBe(1);
     expect(await leases.renew(LEASE)).toEqual([]);
