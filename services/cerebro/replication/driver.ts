@@ -217,13 +217,17 @@ async function record(input: DriverInput, job: Stored<JobRecord>): Promise<void>
   await pruneJobs(site, term);
 }
 
-/** The target has lost something that the plan relied on: walk again, without that base. */
+/**
+ * The target has lost something that the plan relied on: walk again, without that base. Without one it relied on
+ * the target's word that it has the point, at most: that is not taken any more.
+ */
 async function planAgain(
   { site, term }: DriverInput,
   job: Stored<JobRecord>,
   why: string,
 ): Promise<void> {
   const { value } = job;
+  const reliedOn = value.baseId === "" ? value.recoveryPointId : value.baseId;
   const tasks = await listRecords<TaskRecord>(site.coordinator, cerebroKeys.tasks(value.id));
   const total = totalLedger(
     value,
@@ -235,7 +239,7 @@ async function planAgain(
     waiting: why,
     baseId: "",
     baseName: "",
-    baseExcluded: value.baseId === "" ? value.baseExcluded : [...value.baseExcluded, value.baseId],
+    baseExcluded: [...new Set([...value.baseExcluded, reliedOn])],
     ledger: emptyLedger,
     spent: spentOf(total),
   };

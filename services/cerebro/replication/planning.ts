@@ -90,10 +90,12 @@ export async function planJob(input: PlanningInput): Promise<void> {
   }));
   const points = await listPoints(site.coordinator, job.value.pd);
   const local = points.map((entry) => entry.value);
-  const complete = target.points.some((entry) => entry.id === point.id);
+  const { baseExcluded } = job.value;
+  const complete =
+    !baseExcluded.includes(point.id) && target.points.some((entry) => entry.id === point.id);
   const base = complete
     ? undefined
-    : chooseBase(point, local, target.points, job.value.baseExcluded);
+    : chooseBase(point, local, target.points, baseExcluded);
   const planned = complete
     ? point.disks.map((disk, index) => nothingToShip(disk, placements[index]))
     : await planDisks(site, point, base, placements);
