@@ -254,6 +254,8 @@ class ScenarioRun {
     const { services } = await callGenesis(context.world, open, GenesisService.list, {});
     const ill = services.find((one) => one.state !== "running" || one.paused);
     if (ill !== undefined) return `${ill.id} is ${ill.paused ? "frozen" : ill.state}`;
+    // A process that runs may not listen yet; the only Cerebro of a small site has no other to answer for it.
+    for (const { name } of this.#run.scenario.sites) await this.#actions.leader(name);
     for (const { site, id } of this.#jobs) {
       const job = await this.#actions.job(site, id);
       if (!isEnded(job.state)) return `job ${id} is ${job.state} ${job.waiting}`.trim();
