@@ -93,9 +93,7 @@ export async function planJob(input: PlanningInput): Promise<void> {
   const { baseExcluded } = job.value;
   const complete =
     !baseExcluded.includes(point.id) && target.points.some((entry) => entry.id === point.id);
-  const base = complete
-    ? undefined
-    : chooseBase(point, local, target.points, baseExcluded);
+  const base = complete ? undefined : chooseBase(point, local, target.points, baseExcluded);
   const planned = complete
     ? point.disks.map((disk, index) => nothingToShip(disk, placements[index]))
     : await planDisks(site, point, base, placements);
