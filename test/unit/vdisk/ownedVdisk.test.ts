@@ -56,20 +56,24 @@ describe("a write past the log", () => {
   });
 });
 
+/** A copy of the log that says it has so much that is not drained, and is else what it is. */
+function withUndrained(bytes: () => number): (replica: OplogReplica) => OplogReplica {
+  return (replica) =>
+    Object.assign(Object.create(replica) as OplogReplica, {
+      vdiskId: DISK_A,
+      append: replica.append.bind(replica),
+      room: replica.room.bind(replica),
+      read: replica.read.bind(replica),
+      trim: replica.trim.bind(replica),
+      state: () => ({ ...replica.state(), undrainedBytes: bytes() }),
+    });
+}
+
 describe("a writer that waits for room in the log", () => {
   it("goes on when the room comes from elsewhere than a drain (P9)", async () => {
     // All is drained, but the log could not be trimmed while a peer was levelled with it.
     let pinnedBytes = UNDRAINED_BYTES_MAX + 1;
-    const world = await openVdisk((replica) =>
-      Object.assign(Object.create(replica) as OplogReplica, {
-        vdiskId: DISK_A,
-        append: replica.append.bind(replica),
-        room: replica.room.bind(replica),
-        read: replica.read.bind(replica),
-        trim: replica.trim.bind(replica),
-        state: () => ({ ...replica.state(), undrainedBytes: pinnedBytes }),
-      }),
-    );
+    const world = await openVdisk(withUndrained(() => pinnedBytes));
     const write = watchOutcome(world.owned.write(0, new Uint8Array(512)));
     await world.clock.tick(1000);
     expect(write.now()).toBe("waits");
@@ -80,16 +84,7 @@ describe("a writer that waits for room in the log", () => {
 
   it("goes on with zeros too only when there is room, and not when nobody waits any more (P1)", async () => {
     let fullBytes = UNDRAINED_BYTES_MAX + 1;
-    const world = await openVdisk((replica) =>
-      Object.assign(Object.create(replica) as OplogReplica, {
-        vdiskId: DISK_A,
-        append: replica.append.bind(replica),
-        room: replica.room.bind(replica),
-        read: replica.read.bind(replica),
-        trim: replica.trim.bind(replica),
-        state: () => ({ ...replica.state(), undrainedBytes: fullBytes }),
-      }),
-    );
+    const world = await openVdisk(withUndrained(() => fullBytes));
     const given = new AbortController();
     const waits = watchOutcome(world.owned.zero(0, 16 * KIB));
     const gaveUp = watchOutcome(world.owned.zero(16 * KIB, 16 * KIB, given.signal));
@@ -103,16 +98,7 @@ describe("a writer that waits for room in the log", () => {
 
   it("is told when none comes for as long as requests are tried, and nothing is written (P10)", async () => {
     let fullBytes = UNDRAINED_BYTES_MAX + 1;
-    const world = await openVdisk((replica) =>
-      Object.assign(Object.create(replica) as OplogReplica, {
-        vdiskId: DISK_A,
-        append: replica.append.bind(replica),
-        room: replica.room.bind(replica),
-        read: replica.read.bind(replica),
-        trim: replica.trim.bind(replica),
-        state: () => ({ ...replica.state(), undrainedBytes: fullBytes }),
-      }),
-    );
+    const world = await openVdisk(withUndrained(() => fullBytes));
     const write = watchOutcome(world.owned.write(0, new Uint8Array(512)));
     const zero = watchOutcome(world.owned.zero(0, 512));
     await world.clock.tick(IO_RETRY_MS - 1000);
