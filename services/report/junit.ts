@@ -4,6 +4,7 @@
  */
 
 import { faultsText } from "./faultCounts.ts";
+import { junitFile } from "./junitForm.ts";
 import { summaryOf } from "./page/auditSection.ts";
 import { el, escaped } from "./page/markup.ts";
 import type { RunResult } from "./result.ts";
@@ -19,34 +20,22 @@ interface Case {
 /** The file. */
 export function junitOf(result: RunResult): string {
   const cases = [...result.verdicts.map(verdictCase), ...result.audits.map(auditCase)];
-  const counts = {
-    tests: cases.length,
-    failures: cases.filter((one) => one.outcome.kind === "failed").length,
-    errors: 0,
-    skipped: cases.filter((one) => one.outcome.kind === "skipped").length,
-    time: seconds(result),
-  };
-  const { name } = result.scenario;
-  const suite = el(
-    "testsuite",
-    { name: `chaos.${name}`, ...counts },
-    el(
-      "properties",
-      {},
-      el("property", { name: "seed", value: String(result.seed) }),
-      el("property", { name: "faults", value: faultsText(result) }),
-      el("property", { name: "reproduce", value: result.reproduce }),
-    ),
-    ...cases.map((one) => caseElement(one, result)),
-  );
-  const all = el("testsuites", { name: "antipode chaos", ...counts }, suite);
-  return `<?xml version="1.0" encoding="UTF-8"?>\n${all}\n`;
-}
-
-/** Seconds as text: attributes of numbers would be rounded. */
-function seconds({ phases }: RunResult): string {
-  const ms = phases.reduce((sum, one) => sum + one.toMs - one.fromMs, 0);
-  return (ms / 1000).toFixed(3);
+  return junitFile({
+    title: "antipode chaos",
+    suite: `chaos.${result.scenario.name}`,
+    counts: {
+      tests: cases.length,
+      failures: cases.filter((one) => one.outcome.kind === "failed").length,
+      skipped: cases.filter((one) => one.outcome.kind === "skipped").length,
+      durationMs: result.phases.reduce((sum, one) => sum + one.toMs - one.fromMs, 0),
+    },
+    properties: {
+      seed: String(result.seed),
+      faults: faultsText(result),
+      reproduce: result.reproduce,
+    },
+    cases: cases.map((one) => caseElement(one, result)),
+  });
 }
 
 function verdictCase(one: RunResult["verdicts"][number]): Case {

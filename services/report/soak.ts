@@ -5,6 +5,7 @@
 
 import { checkedJson } from "../base/checkedJson.ts";
 import { count, flag, type Json, list, number, type Of, object, saying, text } from "./form.ts";
+import { junitFile, seconds } from "./junitForm.ts";
 import { el, escaped } from "./page/markup.ts";
 
 /** Grows when a reader of the old form would misread the new one; keys may be added without. */
@@ -101,29 +102,19 @@ export function soakSchema(): Readonly<Record<string, Json>> {
 
 /** The file. Runs that were planned and not done are no cases: a soak that was stopped says so by its counts. */
 export function soakJunitOf(soak: Soak): string {
-  const { runs, planned, durationMs, seed } = soak;
-  const counts = {
-    tests: runs.length,
-    failures: runs.filter((one) => !one.ok).length,
-    errors: 0,
-    skipped: 0,
-    time: seconds(durationMs),
-  };
-  const properties = el(
-    "properties",
-    {},
-    el("property", { name: "seed", value: String(seed) }),
-    el("property", { name: "planned", value: String(planned) }),
-    el("property", { name: "reproduce", value: soak.reproduce }),
-  );
-  const suite = el(
-    "testsuite",
-    { name: "chaos.soak", ...counts },
-    properties,
-    ...runs.map(caseElement),
-  );
-  const all = el("testsuites", { name: "antipode chaos soak", ...counts }, suite);
-  return `<?xml version="1.0" encoding="UTF-8"?>\n${all}\n`;
+  const { runs, planned, durationMs, seed, reproduce } = soak;
+  return junitFile({
+    title: "antipode chaos soak",
+    suite: "chaos.soak",
+    counts: {
+      tests: runs.length,
+      failures: runs.filter((one) => !one.ok).length,
+      skipped: 0,
+      durationMs,
+    },
+    properties: { seed: String(seed), planned: String(planned), reproduce },
+    cases: runs.map(caseElement),
+  });
 }
 
 function caseElement(run: SoakRun): string {
@@ -137,9 +128,4 @@ function caseElement(run: SoakRun): string {
   const told = [run.why, ...run.leaks, ...run.kept.map((place) => `kept: ${place}`), again];
   const failure = { message: run.why, type: run.leaks.length > 0 ? "leak" : "failed" };
   return el("testcase", attributes, el("failure", failure, escaped(told.join("\n"))));
-}
-
-/** As text: attributes of numbers would be rounded. */
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(3);
 }
